@@ -1,0 +1,39 @@
+"""Tokens. `input_tokens` and `output_tokens` are totals: the finer figures are parts of them, never additions."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wye.canon.extras import Extras
+
+
+class Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Input read from the upstream's prompt cache."""
+    cache_write_tokens: int | None = None
+    """Input written to it."""
+    reasoning_tokens: int | None = None
+    """Output spent on thinking."""
+    extras: Extras | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+    def updated(self, later: Usage) -> Usage:
+        """These figures, replaced by those that a later report of the same answer knows."""
+        extras = {**(self.extras or {})}
+        for dialect, members in (later.extras or {}).items():
+            extras[dialect] = {**extras.get(dialect, {}), **members}
+        return Usage(
+            input_tokens=self.input_tokens if later.input_tokens is None else later.input_tokens,
+            output_tokens=self.output_tokens if later.output_tokens is None else later.output_tokens,
+            cached_tokens=self.cached_tokens if later.cached_tokens is None else later.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens
+            if later.cache_write_tokens is None
+            else later.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens if later.reasoning_tokens is None else later.reasoning_tokens,
+            extras=extras or None,
+        )

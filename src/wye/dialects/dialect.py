@@ -1,0 +1,93 @@
+"""What a dialect offers: plain functions on values, and stream codecs with `feed` / `encode` and `close`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from re import Pattern
+from typing import Any, Protocol
+
+import msgspec
+
+from wye.canon.events import Event
+from wye.canon.loss import Losses
+from wye.canon.request import ChatRequest
+from wye.canon.response import ChatResponse
+from wye.kernel.errors import UpstreamRefused, WyeError
+from wye.kernel.json import JsonObject
+
+
+class StreamDecoder(Protocol):
+    """An upstream's stream, chunk by chunk, as events with the guarantees of `canon.events`."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that these bytes complete. A frame that cannot be understood is a Failure, never an exception."""
+        ...
+
+    def close(self) -> list[Event]:
+        """The upstream ended the stream: what was still owed (End, if the answer is complete; a Failure if not)."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Events as the bytes that a client of this dialect expects, framing included."""
+
+    def encode(self, event: Event) -> bytes:
+        """b"" where the dialect says nothing for this event. A Failure becomes the dialect's error event."""
+        ...
+
+
+class Quirks(msgspec.Struct, frozen=True):
+    """What one upstream wants differently within the same dialect. A fact is a row, behaviour is code."""
+
+    max_tokens_key: str = "max_tokens"
+    """OpenAI's newer models take only `max_completion_tokens`; most compatible servers know only `max_tokens`."""
+    developer_role: bool = False
+    """Whether the role `developer` is understood; `system` is sent where it is not."""
+    stream_usage: bool = True
+    """Whether `stream_options.include_usage` may be asked for."""
+    default_max_tokens: int = 4096
+    """Sent where the dialect requires a limit and the caller gave none."""
+
+
+class TapRules(msgspec.Struct, frozen=True):
+    """How a relay that passes bytes through still sees what it must: the frames that match are decoded, no others."""
+
+    markers: Pattern[bytes]
+    """Matches in every frame that holds usage, a finish reason, the end, or an error; seldom in any other."""
+    unasked_usage: Pattern[bytes] | None = None
+    """Matches a frame that only reports usage, dropped when the client did not ask for it."""
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """The key in extras, configuration and metrics: `openai_chat`."""
+
+    decode_request: Callable[[JsonObject], ChatRequest]
+    """Raises BadRequest or Unprocessable that name the member at fault. Never mutates the body."""
+    encode_request: Callable[[ChatRequest, Losses, Quirks], JsonObject]
+    """Adds to the losses; raises BadRequest for content that the dialect cannot say."""
+    decode_response: Callable[[JsonObject], ChatResponse]
+    """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
+    encode_response: Callable[[ChatResponse, Losses], JsonObject]
+
+    stream_decoder: Callable[[], StreamDecoder]
+    stream_encoder: Callable[[ChatRequest, Losses], StreamEncoder]
+    stream_content_type: bytes
+    tap: TapRules
+
+    encode_error: Callable[[WyeError, str], JsonObject]
+    """An error's body, for a request id. The status is the error's own."""
+    encode_stream_error: Callable[[WyeError, str], bytes]
+    """The frame (or frames) that end a stream which has already begun."""
+    decode_error: Callable[[int, Mapping[bytes, bytes], bytes], UpstreamRefused]
+    """An upstream's answer of status >= 400 (headers in lower case), whatever its body: HTML and nothing included."""
+
+
+def assert_json_object(value: Any) -> JsonObject:
+    """A decoded answer that must be an object. Raises BadAnswer."""
+    from wye.kernel.errors import BadAnswer  # noqa: PLC0415
+    from wye.kernel.json import type_name  # noqa: PLC0415
+
+    if not isinstance(value, dict):
+        raise BadAnswer(f"The upstream's answer is {type_name(value)}, not a JSON object")
+    return value  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,119 @@
+"""Server-sent events, without I/O: bytes to frames and back.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from wye.kernel.errors import BadAnswer
+
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+"""A frame longer than this ends the stream with an error: memory stays bounded whatever the other side sends."""
+
+# A line may end in LF, CR or CRLF. A CR that ends a chunk may be half of a CRLF; its LF then begins the next frame as an
+# empty line, which means nothing.
+_BLANK_LINE = re.compile(rb"\n\n|\n\r\n?|\r\r\n?|\r\n\r\n?|\r\n\n")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class Frame(NamedTuple):
+    data: bytes
+    event: str | None = None
+
+
+class FrameSplitter:
+    """Cuts a byte stream after each blank line: `feed` gives back the complete frames, as they came.
+
+    Each byte is searched once, however small the chunks are. Raises BadAnswer for a frame beyond MAX_FRAME_BYTES.
+    """
+
+    __slots__ = ("_held", "_searched")
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._searched = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """All complete frames so far, in one piece; b"" when none ended yet."""
+        held = self._held
+        if not held and chunk.endswith(b"\n\n"):
+            return chunk
+        held += chunk
+        end = 0
+        # A border of two or three bytes may straddle two chunks: step back over what may be its beginning.
+        for found in _BLANK_LINE.finditer(held, max(0, self._searched - 3)):
+            end = found.end()
+        whole = bytes(held[:end])
+        del held[:end]
+        self._searched = len(held)
+        if len(held) > MAX_FRAME_BYTES:
+            raise BadAnswer(f"The upstream sent a stream frame of more than {MAX_FRAME_BYTES} bytes")
+        return whole
+
+    def close(self) -> bytes:
+        """What came after the last blank line."""
+        tail = bytes(self._held)
+        self._held.clear()
+        return tail
+
+
+def parse(whole: bytes) -> list[Frame]:
+    """The frames with data in bytes that hold whole frames. Comments, ids and retry times are dropped."""
+    frames: list[Frame] = []
+    if b"\r" in whole:
+        whole = _LINE_END.sub(b"\n", whole)
+    for block in whole.split(b"\n\n"):
+        # The two shapes that providers send, without a loop over lines.
+        if block.startswith(b"data: ") and b"\n" not in block:
+            frames.append(Frame(block[6:]))
+            continue
+        event: str | None = None
+        data: list[bytes] = []
+        for line in block.split(b"\n"):
+            name, colon, value = line.partition(b":")
+            if not colon and not name:
+                continue
+            value = value.removeprefix(b" ")
+            if name == b"data":
+                data.append(value)
+            elif name == b"event":
+                event = value.decode("utf-8", "replace")
+        if data:
+            frames.append(Frame(b"\n".join(data), event))
+    return frames
+
+
+class SseDecoder:
+    """Chunks in, frames out. A byte-order mark at the start is dropped."""
+
+    __slots__ = ("_splitter", "_started")
+
+    def __init__(self) -> None:
+        self._splitter = FrameSplitter()
+        self._started = False
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        whole = self._splitter.feed(chunk)
+        if not whole:
+            return []
+        if not self._started:
+            self._started = True
+            whole = whole.removeprefix(b"\xef\xbb\xbf")
+        return parse(whole)
+
+    def close(self) -> list[Frame]:
+        """A last frame that the sender did not end with a blank line. Whether it is whole, its reader must judge."""
+        return parse(self._splitter.close())
+
+
+def frame(data: bytes, event: str | None = None) -> bytes:
+    """One frame on the wire. `data` holds no line break: JSON written by Wye never does."""
+    if event is None:
+        return b"data: %b\n\n" % data
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
+
+
+COMMENT_KEEP_ALIVE = b": keep-alive\n\n"

@@ -1,0 +1,93 @@
+"""How bytes reach an upstream and come back: HTTP/1.1 over TCP, TLS or a unix socket.
+
+A driver keeps connections alive in a pool per origin, retries once when a kept connection turns out closed before any
+byte of an answer came, and closes a connection whose answer was not read to its end. Every failure is an UpstreamError.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+"""Header lines in order; names in lower case."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where connections go: the key of a pool."""
+
+    scheme: str
+    """`http`, `https` or `unix` (plain HTTP over a unix socket)."""
+    host: str = ""
+    port: int = 0
+    socket_path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header."""
+        if self.scheme == "unix":
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The four clocks of a deployment, in seconds. The last two are kept by the relay, through `Reply.read`."""
+
+    connect_s: float = 5.0
+    headers_s: float = 300.0
+    first_token_s: float = 120.0
+    gap_s: float = 60.0
+
+
+class Reply(Protocol):
+    """An answer whose headers have come. Close it: an unread rest is discarded with its connection."""
+
+    status: int
+    headers: Headers
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that lower-case name."""
+        ...
+
+    async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
+        """The next bytes of the body as they come; b"" at its end.
+
+        Raises ClockExpired naming `clock` after `timeout_s` without a byte, StreamCut when the connection ends first.
+        """
+        ...
+
+    async def read_all(self, limit: int, timeout_s: float) -> bytes:
+        """The whole body within `timeout_s`. Raises BadAnswer beyond `limit` bytes, and what `read` raises."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back, or end it when the body was not read. Idempotent, never raises, never awaits."""
+        ...
+
+
+class Transport(Protocol):
+    async def send(
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: bytes,
+        body: bytes,
+        clocks: Clocks,
+    ) -> Reply:
+        """Send one request and wait for the head of its answer.
+
+        `target` is the path with the query. `headers` are ready lines (`b"accept: */*\\r\\n"`), each ended by CRLF, without
+        host, content-length and connection, which the driver adds. Redirects are not followed. Cancelling the caller
+        ends the connection.
+
+        Raises ConnectFailed, ClockExpired (`connect_s`, `headers_s`), StreamCut (reset before headers), BadAnswer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End all connections, idle and busy."""
+        ...
