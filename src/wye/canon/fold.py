@@ -205,7 +205,7 @@ def _unfold_part(
 
 def _copy(part: Part) -> Part:
     if isinstance(part, Opaque):
-        return Opaque(part.dialect, part.type, dict(part.value))
+        return Opaque(part.dialect, dict(part.value))
     return msgspec.structs.replace(part)
 
 

@@ -158,8 +158,11 @@ class Opaque(msgspec.Struct, tag="opaque"):
     """An element that only its own dialect understands, whole and unchanged."""
 
     dialect: str
-    type: str
     value: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.value.get("type", ""))
 
 
 Part = Text | Image | Audio | Document | SearchResult | Thinking | Refusal | ToolCall | ToolResult | Opaque

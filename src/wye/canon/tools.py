@@ -33,8 +33,11 @@ class NativeTool(msgspec.Struct, tag="native"):
     """A tool that the provider runs (`web_search_20250305`, `code_execution_20260120`, ...)."""
 
     dialect: str
-    type: str
     value: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        return str(self.value.get("type", ""))
 
 
 Tool = FunctionTool | CustomTool | NativeTool

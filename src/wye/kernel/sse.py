@@ -13,8 +13,8 @@ from wye.kernel.errors import BadAnswer
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 """A frame longer than this ends the stream with an error: memory stays bounded whatever the other side sends."""
 
-# A line may end in LF, CR or CRLF. A CR that ends a chunk may be half of a CRLF; its LF then begins the next frame as an
-# empty line, which means nothing.
+# A line may end in LF, CR or CRLF. A CR that ends a chunk may be half of a CRLF: its LF then begins the next frame
+# as an empty line, which means nothing.
 _BLANK_LINE = re.compile(rb"\n\n|\n\r\n?|\r\r\n?|\r\n\r\n?|\r\n\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
