@@ -80,9 +80,9 @@ class Transport(Protocol):
     ) -> Reply:
         """Send one request and wait for the head of its answer.
 
-        `target` is the path with the query. `headers` are ready lines (`b"accept: */*\\r\\n"`), each ended by CRLF, without host,
-        content-length and connection, which the driver adds. Redirects are not followed. Cancelling the caller ends the
-        connection.
+        `target` is the path with the query. `headers` are ready lines, each ended by CRLF (`b"accept: */*\\r\\n"`),
+        without host, content-length and connection, which the driver adds. Redirects are not followed. Cancelling the
+        caller ends the connection.
 
         Raises ConnectFailed, ClockExpired (`connect_s`, `headers_s`), StreamCut (reset before headers), BadAnswer.
         """

@@ -1,0 +1,125 @@
+"""Every setting, with its unit and its default. `docs/configuration.md` is generated from this file.
+
+An unknown key is an error that suggests the nearest known one (`load.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from wye.kernel.secret import Secret
+from wye.ports.transport import Clocks
+
+
+class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section: unknown keys are refused."""
+
+
+class ServerConfig(Setting):
+    """Where Wye listens and whom it answers."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Any other than loopback needs an API key, or `allow_open`."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one."""
+    api_key: Secret | None = None
+    """The key that callers must present. None leaves the server open, on loopback only."""
+    allow_open: bool = False
+    """Listen on other addresses without a key all the same."""
+    body_limit_mb: int = 50
+    """Largest request body, in MiB; a larger one is refused with 413."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much to log."""
+    grace_s: float = 30.0
+    """How long running answers may take to finish after a SIGTERM, in seconds."""
+
+
+class ProviderConfig(Setting):
+    """One upstream account: where it is, and as whom Wye calls it."""
+
+    kind: str | None = None
+    """A known provider (`openai`, `anthropic`, `groq`, ...); by default the section's own name."""
+    base_url: str | None = None
+    """Address up to and including the version, as the vendor's SDK takes it."""
+    api_key: Secret | None = None
+    """Key for this account."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Further headers to send with every call."""
+    max_tokens_key: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """Which of OpenAI's two names for the answer's limit this upstream understands."""
+    stream_usage: bool | None = None
+    """Whether this upstream accepts `stream_options.include_usage`."""
+
+
+class DeploymentConfig(Setting):
+    """One model at one provider."""
+
+    provider: str
+    """A section of `providers`, or a provider that exists by itself."""
+    model: str
+    """The model's name at that provider."""
+    clocks: Clocks = Clocks()
+    """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
+
+
+class RouteConfig(Setting):
+    """A public model name and who answers for it."""
+
+    deployments: list[DeploymentConfig]
+    """Tried in this order until one answers."""
+    strict: bool = False
+    """Refuse a request that the upstream's dialect cannot carry whole, instead of reporting the loss."""
+
+
+class LimitsConfig(Setting):
+    """What each key may use. None means without limit."""
+
+    requests_per_minute: int | None = None
+    """Calls in any minute."""
+    tokens_per_minute: int | None = None
+    """Input and output tokens in any minute."""
+    concurrent: int | None = None
+    """Calls at the same time."""
+
+
+class LocalConfig(Setting):
+    """Models that run on this machine."""
+
+    enabled: bool = True
+    """Whether to offer local models at all."""
+    models_dir: str | None = None
+    """Where fetched model files are kept; by default `models` in Wye's home folder."""
+    preload: list[str] | None = None
+    """Models to load at start; by default the bundled one when no route is configured."""
+    aliases: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Other names under which a local model answers."""
+    files: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Model files of your own: public name to path of a GGUF file."""
+    max_concurrent: int = 4
+    """Answers at the same time, per model."""
+    context_length: int | None = None
+    """Tokens per conversation; by default what the model was made for, at most 8192."""
+    memory_limit_gb: float | None = None
+    """Refuse to load a model beyond this; by default three quarters of the machine's memory."""
+
+
+class Config(Setting):
+    """The whole of `wye.yaml`."""
+
+    server: ServerConfig = msgspec.field(default_factory=ServerConfig)
+    providers: dict[str, ProviderConfig] = msgspec.field(default_factory=dict[str, ProviderConfig])
+    """Upstream accounts. `openai`, `anthropic` and `local` exist by themselves."""
+    routes: dict[str, RouteConfig] = msgspec.field(default_factory=dict[str, RouteConfig])
+    """Public model names. Models of a known provider need none: their names are recognised."""
+    limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    local: LocalConfig = msgspec.field(default_factory=LocalConfig)
+    default_model: str | None = None
+    """The model for requests that name none."""
+    proxies: dict[Literal["http", "https", "no"], str] = msgspec.field(
+        default_factory=dict[Literal["http", "https", "no"], str]
+    )
+    """Proxies for upstream calls; by default from HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
+    home: str | None = None
+    """Wye's own folder; by default WYE_HOME, or `wye` in the user's data folder."""

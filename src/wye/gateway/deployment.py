@@ -1,0 +1,55 @@
+"""One model at one provider with one credential, and what has been seen of it."""
+
+from __future__ import annotations
+
+from wye.canon.usage import Usage
+from wye.kernel.json import Raw, encode
+from wye.ports.provider import Provider
+from wye.ports.transport import Clocks
+
+
+class Meter:
+    """Plain sums, added up on the hot path and read by /metrics. All monotonic."""
+
+    __slots__ = ("cached_tokens", "failures", "input_tokens", "output_tokens", "requests", "seconds")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.failures = 0
+        self.seconds = 0.0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cached_tokens = 0
+
+    def add(self, usage: Usage | None, seconds: float, failed: bool) -> None:
+        self.requests += 1
+        self.failures += failed
+        self.seconds += seconds
+        if usage is not None:
+            self.input_tokens += usage.input_tokens or 0
+            self.output_tokens += usage.output_tokens or 0
+            self.cached_tokens += usage.cached_tokens or 0
+
+
+class Deployment:
+    __slots__ = ("clocks", "id", "id_header", "meter", "model", "model_json", "provider")
+
+    def __init__(self, provider: Provider, model: str, clocks: Clocks) -> None:
+        self.provider = provider
+        self.model = model
+        self.model_json = Raw(encode(model))
+        self.clocks = clocks
+        self.id = f"{provider.name}/{model}"
+        self.id_header = self.id.encode("ascii", "replace").replace(b"\r", b"?").replace(b"\n", b"?")
+        self.meter = Meter()
+
+
+class Route:
+    """A public model name's deployments, in the order in which they are tried."""
+
+    __slots__ = ("deployments", "name", "strict")
+
+    def __init__(self, name: str, deployments: list[Deployment], strict: bool = False) -> None:
+        self.name = name
+        self.deployments = deployments
+        self.strict = strict

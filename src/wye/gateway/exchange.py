@@ -1,0 +1,69 @@
+"""One request on its way through the gateway, and the answer that leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from wye.canon.loss import Losses
+from wye.canon.request import ChatRequest
+from wye.canon.usage import Usage
+from wye.dialects.dialect import Dialect
+from wye.gateway.deployment import Deployment
+from wye.kernel.json import JsonObject, Raw, decode_body
+from wye.ports.limiter import Reservation
+from wye.ports.transport import Headers
+
+
+class Exchange(msgspec.Struct):
+    """What is known of a call, filled in as it goes down the pipeline."""
+
+    request_id: str
+    dialect: Dialect
+    """The caller's."""
+    body: bytes
+    headers: Headers
+    principal: str
+    started_s: float
+    strict: bool = False
+    model: str = ""
+    stream: bool = False
+    request: ChatRequest | None = None
+    """The canonical form, once somebody has asked for it."""
+    members: dict[str, Raw] = msgspec.field(default_factory=dict[str, Raw])
+    """The body's top level, not decoded further."""
+    losses: Losses = msgspec.field(default_factory=Losses)
+    reservation: Reservation | None = None
+    deployment: Deployment | None = None
+    attempts: int = 0
+
+    def canonical(self, decode: Callable[[JsonObject], ChatRequest] | None = None) -> ChatRequest:
+        """The request, decoded at most once: as a chat request unless another decoder is given. Raises BadRequest."""
+        if self.request is None:
+            self.request = (decode or self.dialect.decode_request)(decode_body(self.body))
+        return self.request
+
+
+class Whole(msgspec.Struct):
+    """A whole answer, in the caller's dialect."""
+
+    body: bytes
+    usage: Usage | None
+
+
+class Stream(Protocol):
+    """An answer on its way to the caller, in the caller's dialect."""
+
+    usage: Usage | None
+    failed: bool
+    """Whether it broke off after it had begun."""
+
+    async def next(self) -> bytes:
+        """The next bytes for the caller; b"" at the end. An UpstreamError has become the last bytes."""
+        ...
+
+    def close(self) -> None:
+        """Let the upstream go. Idempotent."""
+        ...

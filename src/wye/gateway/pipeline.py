@@ -1,0 +1,85 @@
+"""The life of one request, on one screen.
+
+auth (headers only) -> peek -> reserve -> plan -> attempt each deployment until one begins to answer -> relay -> settle.
+Fallback ends at the first content byte: until then nothing has been said to the caller.
+"""
+
+from __future__ import annotations
+
+from wye.gateway.deployment import Deployment, Route
+from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.policy.auth import Auth
+from wye.gateway.relay.passthrough import pass_through
+from wye.gateway.relay.peek import model_of, peek, stream_of
+from wye.gateway.relay.translate import translate
+from wye.gateway.routing.router import Router
+from wye.gateway.settle import Settlement
+from wye.kernel.errors import NoDeployment, UpstreamError
+
+
+class Pipeline:
+    def __init__(self, auth: Auth, router: Router, settlement: Settlement, default_model: str | None = None) -> None:
+        self.auth = auth
+        self.router = router
+        self.settlement = settlement
+        self._default_model = default_model
+
+    async def chat(self, exchange: Exchange) -> Whole | Stream:
+        """Answer one chat request of an authenticated caller. Raises WyeError.
+
+        A stream that is returned has its first content; give it to `finish` when it is over, however it ended.
+        """
+        members = exchange.members = peek(exchange.body)
+        exchange.model = model_of(members, self._default_model)
+        exchange.stream = stream_of(members)
+        self.settlement.begin(exchange)
+        answer: Whole | Stream | None = None
+        try:
+            route = self.router.route(exchange.model)
+            exchange.strict = exchange.strict or route.strict
+            answer = await self._first(exchange, route)
+            return answer
+        finally:
+            if answer is None:
+                self.settlement.end(exchange, None, failed=True)
+            elif isinstance(answer, Whole):
+                self.settlement.end(exchange, answer.usage, failed=False)
+
+    def finish(self, exchange: Exchange, stream: Stream) -> None:
+        """Let the upstream go and settle with what was seen: at the end, after an error, when the caller has left."""
+        stream.close()
+        self.settlement.end(exchange, stream.usage, failed=stream.failed)
+
+    async def count_tokens(self, exchange: Exchange) -> tuple[int, bool]:
+        """Tokens of the request's input, and whether that figure is exact. Raises WyeError."""
+        decode, body = exchange.dialect.decode_count, exchange.body
+        assert decode is not None, "routes offer this only for dialects that have it"
+        members = exchange.members = peek(body)
+        exchange.model = model_of(members, self._default_model)
+        deployment = self.router.route(exchange.model).deployments[0]
+        counted = await deployment.provider.count_tokens(deployment.model, exchange.canonical(decode))
+        # Without the model's tokenizer: about four bytes of text a token, in most languages and most vocabularies.
+        return (counted, True) if counted is not None else (max(1, len(body) // 4), False)
+
+    async def _first(self, exchange: Exchange, route: Route) -> Whole | Stream:
+        """The first deployment's answer that begins well. Raises the last failure."""
+        failure: UpstreamError | NoDeployment | None = None
+        for deployment in route.deployments:
+            exchange.attempts += 1
+            exchange.deployment = deployment
+            try:
+                return await self._attempt(exchange, deployment)
+            except NoDeployment as error:
+                failure = error
+            except UpstreamError as error:
+                if not error.retryable:
+                    raise
+                failure = error
+        assert failure is not None, "a route has at least one deployment"
+        raise failure
+
+    async def _attempt(self, exchange: Exchange, deployment: Deployment) -> Whole | Stream:
+        provider = deployment.provider
+        if provider.passthrough and provider.dialect is exchange.dialect:
+            return await pass_through(exchange, deployment)
+        return await translate(exchange, deployment)

@@ -1,0 +1,134 @@
+"""The same dialect on both sides: whole frames go through as the bytes they are; a tap decodes the few that matter."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from wye.canon.events import End, Failure, Finish
+from wye.canon.usage import Usage
+from wye.dialects.dialect import Dialect, assert_json_object
+from wye.gateway.deployment import Deployment
+from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
+from wye.gateway.relay.stream import RelayedStream
+from wye.kernel import clock
+from wye.kernel.errors import BadAnswer, StreamCut, WyeError
+from wye.kernel.json import JsonError, JsonObject, decode, encode, split_object
+from wye.kernel.sse import FrameSplitter, parse
+from wye.ports.transport import Clocks, Reply
+
+
+async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | Whole:
+    """One attempt. Raises WyeError; a stream that is returned has its first content."""
+    provider = deployment.provider
+    dialect = provider.dialect
+    members = {**exchange.members, "model": deployment.model_json}
+    ask_usage = dialect.tap.ask_usage
+    hide_usage = exchange.stream and ask_usage is not None and provider.quirks.stream_usage and ask_usage(members)
+    reply = await provider.call("chat", deployment.model, encode(members), deployment.clocks, exchange.headers)
+    try:
+        if reply.status >= 400:
+            await raise_refusal(reply, dialect)
+        if exchange.stream:
+            stream = PassthroughStream(reply, deployment.clocks, dialect, exchange.request_id, hide_usage)
+            await stream.open()
+            return stream
+        body = await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
+        reply.close()
+        return Whole(body, _usage(body, dialect))
+    except BaseException:
+        reply.close()
+        raise
+
+
+def _usage(body: bytes, dialect: Dialect) -> Usage | None:
+    """The figures of a whole answer. Raises BadAnswer, or the error that a 200 holds."""
+    try:
+        members = split_object(body)
+        if "error" in members:
+            dialect.decode_response(assert_json_object(decode(body)))
+        usage: Any = decode(members["usage"]) if "usage" in members else None
+    except JsonError as error:
+        raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
+    return dialect.decode_usage(cast("JsonObject", usage)) if isinstance(usage, dict) else None
+
+
+class PassthroughStream(RelayedStream):
+    """Only whole frames are sent on, so that a stream which breaks off still ends in a clean error event."""
+
+    def __init__(self, reply: Reply, clocks: Clocks, dialect: Dialect, request_id: str, hide_usage: bool) -> None:
+        super().__init__(reply, clocks)
+        self._dialect = dialect
+        self._request_id = request_id
+        self._unasked = dialect.tap.unasked_usage if hide_usage else None
+        self._find = dialect.tap.markers.search
+        self._splitter = FrameSplitter()
+        self._decoder = dialect.stream_decoder()
+        self._finished = False
+
+    def _said(self, chunk: bytes) -> bytes:
+        if not chunk:
+            return self._end()
+        whole = self._splitter.feed(chunk)
+        if not whole:
+            return b""
+        if not self._content or self._find(whole) is not None:
+            return self._tapped(whole)
+        self._moved_s = clock.monotonic_s()
+        _check(whole)
+        return whole
+
+    def _tapped(self, whole: bytes) -> bytes:
+        """Decode frames for what they tell; gives back those that the caller should see.
+
+        Before the first content every frame is decoded, after it only those that the dialect says matter.
+        """
+        seen: list[bytes] = []
+        for frame in _frames(whole):
+            if not self._content or self._find(frame) is not None:
+                for event in self._decoder.feed(frame):
+                    self._note(event)
+                    if isinstance(event, Failure):
+                        return b"".join([*seen, self._error(event.error)])
+                    self._finished = self._finished or isinstance(event, Finish | End)
+            if self._unasked is None or self._unasked.search(frame) is None:
+                seen.append(frame)
+        return b"".join(seen)
+
+    def _end(self) -> bytes:
+        """The upstream ended its stream: what is still owed to a complete answer. Raises StreamCut for any other."""
+        tail = self._splitter.close()
+        owed = self._tapped(tail + b"\n\n") if tail.strip() else b""
+        if not self._over:
+            if not self._finished:
+                raise StreamCut("The upstream ended the stream before the answer was complete")
+            self._over = True
+            owed += self._dialect.tap.terminator
+        return owed
+
+    def _error(self, error: WyeError) -> bytes:
+        return self._dialect.encode_stream_error(error, self._request_id)
+
+
+def _check(whole: bytes) -> None:
+    """Raises BadAnswer for a frame that is no JSON object: what the caller cannot parse must not reach it."""
+    for frame in parse(whole):
+        try:
+            split_object(frame.data)
+        except JsonError as error:
+            raise BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}") from None
+
+
+def _frames(whole: bytes) -> list[bytes]:
+    """Whole frames, one by one, each with the blank line that ends it."""
+    if b"\r" not in whole:
+        parts = whole.split(b"\n\n")
+        frames = [part + b"\n\n" for part in parts[:-1]]
+        return frames if not parts[-1].strip() else [*frames, parts[-1]]
+    splitter = FrameSplitter()
+    frames: list[bytes] = []
+    for line in whole.splitlines(keepends=True):
+        if frame := splitter.feed(line):
+            frames.append(frame)
+    tail = splitter.close()
+    return [*frames, tail] if tail.strip() else frames

@@ -1,0 +1,41 @@
+"""What the gateway must know of a body first: one pass over the bytes, nothing decoded twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wye.kernel.errors import BadRequest
+from wye.kernel.json import JsonError, Raw, decode, split_object, type_name
+
+
+def peek(body: bytes) -> dict[str, Raw]:
+    """The body's top-level members. Raises BadRequest."""
+    try:
+        return split_object(body)
+    except JsonError as error:
+        reason = str(error)
+    if reason.startswith("Expected `object`"):
+        raise BadRequest("The request body must be a JSON object", code="invalid_json")
+    raise BadRequest(f"The request body is not valid JSON: {reason}", code="invalid_json")
+
+
+def model_of(members: dict[str, Raw], default: str | None) -> str:
+    """The model asked for. Raises BadRequest when there is none."""
+    model = _member(members, "model", str, "a string")
+    if model := model or default:
+        return model
+    raise BadRequest("model is required: name the model that should answer. GET /v1/models lists them.", param="model")
+
+
+def stream_of(members: dict[str, Raw]) -> bool:
+    return bool(_member(members, "stream", bool, "a boolean"))
+
+
+def _member(members: dict[str, Raw], name: str, kind: type, wanted: str) -> Any:
+    raw = members.get(name)
+    if raw is None:
+        return None
+    value = decode(raw)
+    if value is not None and not isinstance(value, kind):
+        raise BadRequest(f"{name} must be {wanted}, not {type_name(value)}", param=name)
+    return value

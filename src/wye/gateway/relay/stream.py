@@ -1,0 +1,87 @@
+"""What every relayed stream has in common: the commit buffer, the last two clocks, and an honest end."""
+
+from __future__ import annotations
+
+from wye.canon.events import End, Event, Failure, Finish, Ping, Start, UsageReport, is_content
+from wye.canon.usage import Usage
+from wye.kernel import clock
+from wye.kernel.errors import ClockExpired, UpstreamError, WyeError
+from wye.ports.transport import Clocks, Reply
+
+
+class RelayedStream:
+    """Implements `exchange.Stream`. A subclass says what an upstream's bytes amount to for the caller."""
+
+    def __init__(self, reply: Reply, clocks: Clocks) -> None:
+        self._reply = reply
+        self._clocks = clocks
+        self._held = b""
+        self._content = False
+        self._over = False
+        self._moved_s = clock.monotonic_s()
+        self.usage: Usage | None = None
+        self.failed = False
+
+    async def open(self) -> None:
+        """Read up to the first content, holding back what comes before it: until then another deployment may take over.
+
+        Raises UpstreamError when the stream fails that early.
+        """
+        first_token_s = self._clocks.first_token_s
+        deadline_s = self._moved_s + first_token_s
+        while not self._content and not self._over:
+            left_s = deadline_s - clock.monotonic_s()
+            if left_s <= 0:
+                raise ClockExpired("first_token_s", first_token_s)
+            self._held += self._said(await self._reply.read(left_s, "first_token_s"))
+
+    async def next(self) -> bytes:
+        if self._held:
+            held, self._held = self._held, b""
+            return held
+        while not self._over:
+            try:
+                left_s = self._moved_s + self._clocks.gap_s - clock.monotonic_s()
+                if left_s <= 0:
+                    raise ClockExpired("gap_s", self._clocks.gap_s)
+                said = self._said(await self._reply.read(left_s, "gap_s"))
+            except UpstreamError as error:
+                self.failed = self._over = True
+                return self._error(error)
+            if said:
+                return said
+        return b""
+
+    def close(self) -> None:
+        self._reply.close()
+
+    def _said(self, chunk: bytes) -> bytes:
+        """What the upstream's next bytes (b"" at its end) mean for the caller.
+
+        Raises UpstreamError for a failure, as long as nothing of this chunk needs to be said before it.
+        """
+        raise NotImplementedError
+
+    def _error(self, error: WyeError) -> bytes:
+        """The bytes that end the caller's stream with an error."""
+        raise NotImplementedError
+
+    def _note(self, event: Event) -> None:
+        """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
+        if not isinstance(event, Ping):
+            self._moved_s = clock.monotonic_s()
+        match event:
+            case Start() | UsageReport():
+                if event.usage is not None:
+                    self.usage = event.usage if self.usage is None else self.usage.updated(event.usage)
+            case Failure():
+                if not self._content:
+                    raise event.error
+                self.failed = self._over = True
+            case Finish():
+                self._content = True
+            case End():
+                self._over = True
+            case _:
+                if not self._content and is_content(event):
+                    self._content = True

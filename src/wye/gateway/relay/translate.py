@@ -1,0 +1,90 @@
+"""From one dialect to another, through the canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from wye.canon.events import Event, Failure
+from wye.dialects.dialect import StreamDecoder, StreamEncoder
+from wye.gateway.deployment import Deployment
+from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.relay.answer import json_answer, raise_refusal
+from wye.gateway.relay.stream import RelayedStream
+from wye.kernel.errors import WyeError
+from wye.kernel.json import encode
+from wye.ports.transport import Clocks, Reply
+
+
+async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whole:
+    """One attempt. Raises WyeError; a stream that is returned has its first content."""
+    provider = deployment.provider
+    request = exchange.canonical()
+    exchange.losses.clear()
+    adapted = provider.adapt(
+        msgspec.structs.replace(
+            request,
+            model=deployment.model,
+            stream=exchange.stream,
+            include_usage=True if exchange.stream and provider.quirks.stream_usage else None,
+        ),
+        exchange.losses,
+    )
+    body = encode(provider.dialect.encode_request(adapted.request, exchange.losses, provider.quirks))
+    if exchange.strict:
+        exchange.losses.refuse()
+    reply = await provider.call("chat", deployment.model, body, deployment.clocks, [])
+    try:
+        if reply.status >= 400:
+            await raise_refusal(reply, provider.dialect)
+        if exchange.stream:
+            stream = TranslatedStream(
+                reply,
+                deployment.clocks,
+                provider.dialect.stream_decoder(),
+                exchange.dialect.stream_encoder(request, exchange.losses),
+                adapted.events,
+            )
+            await stream.open()
+            return stream
+        response = provider.dialect.decode_response(await json_answer(reply, deployment.clocks))
+        reply.close()
+        if adapted.response is not None:
+            response = adapted.response(response)
+        return Whole(encode(exchange.dialect.encode_response(response, exchange.losses)), response.usage)
+    except BaseException:
+        reply.close()
+        raise
+
+
+class TranslatedStream(RelayedStream):
+    """Decodes the upstream's stream and says it in the caller's dialect."""
+
+    def __init__(
+        self,
+        reply: Reply,
+        clocks: Clocks,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        rewrite: Callable[[list[Event]], list[Event]] | None,
+    ) -> None:
+        super().__init__(reply, clocks)
+        self._decoder = decoder
+        self._encoder = encoder
+        self._rewrite = rewrite
+
+    def _said(self, chunk: bytes) -> bytes:
+        events = self._decoder.feed(chunk) if chunk else self._decoder.close()
+        if self._rewrite is not None:
+            events = self._rewrite(events)
+        said: list[bytes] = []
+        for event in events:
+            self._note(event)
+            said.append(self._encoder.encode(event))
+        if not chunk:
+            self._over = True
+        return b"".join(said)
+
+    def _error(self, error: WyeError) -> bytes:
+        return self._encoder.encode(Failure(error))

@@ -1,0 +1,40 @@
+"""The providers that are only a name, a base URL, a key and a dialect: `rows.toml`, one table each."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import msgspec
+
+from wye.dialects.dialect import Quirks
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact sheet. Behaviour that does not fit here is a file of its own beside this one."""
+
+    name: str
+    title: str
+    base_url: str
+    """As the vendor's own SDK takes it."""
+    dialect: str
+    key_env: str = ""
+    """The environment variable that holds the key."""
+    auth: str = "authorization: Bearer {key}"
+    """The header line that presents the key."""
+    needs_key: bool = True
+    patterns: list[str] = msgspec.field(default_factory=list[str])
+    """Model names that are this provider's, with `*` for anything."""
+    forward_headers: list[str] = msgspec.field(default_factory=list[str])
+    """Headers of the caller that are sent on when it speaks the same dialect."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Headers sent with every call, unless the caller sent its own."""
+    quirks: Quirks = Quirks()
+
+
+def _read() -> dict[str, Row]:
+    tables = tomllib.loads(files("wye.providers").joinpath("rows.toml").read_text("utf-8"))
+    return {name: msgspec.convert({"name": name, **table}, Row) for name, table in tables.items()}
+
+
+ROWS: dict[str, Row] = _read()
