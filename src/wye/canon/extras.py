@@ -8,6 +8,27 @@ from wye.canon.loss import Losses, Severity
 
 Extras = dict[str, dict[str, Any]]
 
+BOOKKEEPING = frozenset(
+    {
+        "billing_policy",
+        "caller",
+        "defer_loading",
+        "diagnostics",
+        "eager_input_streaming",
+        "fallback_credit_token",
+        "inference_geo",
+        "obfuscation",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "speed",
+        "system_fingerprint",
+        "user_profile_id",
+        "workspace_id",
+    }
+)
+"""Members that cannot change the answer, whichever dialect they come from: losing one is never a warning."""
+
 
 def extras_of(dialect: str, rest: dict[str, Any]) -> Extras | None:
     """What a codec did not take, as extras; None when nothing is left."""
@@ -17,13 +38,15 @@ def extras_of(dialect: str, rest: dict[str, Any]) -> Extras | None:
 def own_extras(
     extras: Extras | None, dialect: str, losses: Losses, path: str, severity: Severity = "warning"
 ) -> dict[str, Any]:
-    """The members that `dialect` itself left here. Those of any other dialect are reported as losses."""
+    """The members that `dialect` itself left here. Those of any other dialect are reported as losses; a null says
+    nothing, so nothing is lost with it."""
     if not extras:
         return {}
     for origin, members in extras.items():
         if origin == dialect:
             continue
-        for name in members:
-            at = f"{path}.{name}" if path else name
-            losses.add(at, f"{dialect} has no place for it", severity)
+        for name, value in members.items():
+            if value is not None:
+                at = f"{path}.{name}" if path else name
+                losses.add(at, f"{dialect} has no place for it", "info" if name in BOOKKEEPING else severity)
     return extras.get(dialect, {})

@@ -63,6 +63,11 @@ def decode_body(data: bytes) -> JsonObject:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def as_object(value: Any) -> JsonObject | None:
+    """The value if it is a JSON object."""
+    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]
+
+
 def encode_text(value: Any) -> str:
     """A value as compact JSON text."""
     return _encoder.encode(value).decode()

@@ -1,0 +1,43 @@
+"""Anthropic's Messages API. https://docs.anthropic.com/en/api/messages"""
+
+from wye.dialects.anthropic_messages.errors import decode_error, encode_error, encode_stream_error
+from wye.dialects.anthropic_messages.name import NAME
+from wye.dialects.anthropic_messages.request import (
+    decode_count_request,
+    decode_request,
+    encode_count_request,
+    encode_request,
+)
+from wye.dialects.anthropic_messages.response import (
+    decode_count_response,
+    decode_response,
+    decode_usage,
+    encode_count,
+    encode_response,
+)
+from wye.dialects.anthropic_messages.stream import TAP, Decoder, Encoder
+from wye.dialects.dialect import Dialect
+
+__all__ = [
+    "DIALECT",
+    "decode_count_response",
+    "encode_count_request",
+]
+
+DIALECT = Dialect(
+    name=NAME,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    decode_usage=decode_usage,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    stream_content_type=b"text/event-stream; charset=utf-8",
+    tap=TAP,
+    decode_count=decode_count_request,
+    encode_count=encode_count,
+    encode_error=encode_error,
+    encode_stream_error=encode_stream_error,
+    decode_error=decode_error,
+)

@@ -1,0 +1,224 @@
+"""Answers of the Messages API. https://docs.anthropic.com/en/api/messages
+
+Reading is lenient: what an upstream says unexpectedly stays whole, as an extra or an opaque part.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from wye.canon.extras import Extras, extras_of, own_extras
+from wye.canon.loss import Losses
+from wye.canon.parts import Opaque, Part, Text, ToolCall
+from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.usage import Usage
+from wye.dialects.anthropic_messages.content import decode_part, encode_parts
+from wye.dialects.anthropic_messages.errors import refusal
+from wye.dialects.anthropic_messages.name import NAME
+from wye.kernel.errors import BadAnswer, BadRequest
+from wye.kernel.ids import new_id
+from wye.kernel.json import JsonObject, as_object, type_name
+
+T = TypeVar("T")
+
+_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "compaction": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+_SAID: dict[FinishReason | None, str | None] = {
+    None: None,
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+    # There is no word for it: at least the answer does not look complete.
+    "error": "max_tokens",
+}
+_TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
+
+
+def decode_response(body: JsonObject) -> ChatResponse:
+    if body.get("type") == "error" or body.get("error"):
+        raise refusal(body)
+    left = dict(body)
+    parts = _decode_content(left.pop("content", None))
+    for name, fixed in (("type", "message"), ("role", "assistant")):
+        if left.get(name) == fixed:
+            del left[name]
+    identity, model = take(left, "id", str), take(left, "model", str)
+    usage = as_object(left.get("usage"))
+    if usage is not None:
+        del left["usage"]
+    reason, sequence, extras = take_finish(left, any(map(is_client_call, parts)))
+    return ChatResponse(
+        id=identity or new_id("msg_"),
+        model=model or "",
+        choices=[Choice(parts, reason, stop_sequence=sequence, extras=extras_of(NAME, extras))],
+        usage=None if usage is None else decode_usage(usage),
+        extras=extras_of(NAME, left),
+    )
+
+
+def _decode_content(content: Any) -> list[Part]:
+    if isinstance(content, str):
+        return [Text(content)]
+    if not isinstance(content, list):
+        raise BadAnswer(f"The upstream's answer is no message: its content is {type_name(content)}, not an array")
+    blocks: list[Any] = content  # pyright: ignore[reportUnknownVariableType]
+    return [decode_answer_part(block) for block in blocks]
+
+
+def decode_answer_part(block: Any) -> Part:
+    """A block of an answer: one that is not as it should be stays whole."""
+    members = as_object(block)
+    if members is None:
+        raise BadAnswer(f"The upstream's answer holds {type_name(block)} where a content block should be")
+    try:
+        return decode_part(members, "content")
+    except BadRequest:
+        return Opaque(NAME, members)
+
+
+def is_client_call(part: Part) -> bool:
+    """Whether the answer waits for the caller to run a tool."""
+    return isinstance(part, ToolCall) and part.kind != "server"
+
+
+def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
+    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
+    value = members.get(name)
+    if value is None:
+        members.pop(name, None)
+    elif isinstance(value, kind) and not isinstance(value, bool):
+        del members[name]
+        return value
+    return None
+
+
+def take_finish(members: JsonObject, calls: bool) -> tuple[FinishReason | None, str | None, JsonObject]:
+    """Remove what a stream tells at an answer's end: the reason, the stop sequence, and the rest as extras.
+
+    `calls`: whether the answer calls one of the caller's tools. A reason that would not be said again as it is stays
+    in the extras.
+    """
+    native = take(members, "stop_reason", str)
+    sequence = take(members, "stop_sequence", str)
+    extras: JsonObject = {}
+    for name in ("stop_details", "container"):
+        value = members.pop(name, None)
+        if value is not None:
+            extras[name] = value
+    reason = None if native is None else _REASONS.get(native, "stop")
+    if native != _stop_reason(reason, sequence, calls):
+        extras["stop_reason"] = native
+    return reason, sequence, extras
+
+
+def _stop_reason(reason: FinishReason | None, sequence: str | None, calls: bool) -> str | None:
+    if reason == "stop" and sequence is not None:
+        return "stop_sequence"
+    # Some upstreams say `stop` after a call that they were told to make; clients here wait for `tool_use`.
+    return "tool_use" if reason == "stop" and calls else _SAID[reason]
+
+
+def encode_finish(
+    reason: FinishReason | None, sequence: str | None, calls: bool, extras: Extras | None, losses: Losses
+) -> JsonObject:
+    """The members that say how an answer ended."""
+    if reason == "error":
+        losses.add("finish_reason", f"{NAME} has no word for an answer that an error ended")
+    finish = {"stop_reason": _stop_reason(reason, sequence, calls), "stop_sequence": sequence, "stop_details": None}
+    return finish | own_extras(extras, NAME, losses, "", "info")
+
+
+def decode_usage(usage: JsonObject) -> Usage:
+    """`input_tokens` counts neither what the cache gave nor what it took; the canonical total does."""
+    left = dict(usage)
+    fresh = take(left, "input_tokens", int)
+    read = take(left, "cache_read_input_tokens", int)
+    written = take(left, "cache_creation_input_tokens", int)
+    output = take(left, "output_tokens", int)
+    thought = None
+    details = as_object(left.get("output_tokens_details"))
+    if details is not None:
+        left["output_tokens_details"] = more = {**details}
+        thought = take(more, "thinking_tokens", int)
+        if not more:
+            del left["output_tokens_details"]
+    return Usage(
+        input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        output_tokens=output,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=thought,
+        extras=extras_of(NAME, left),
+    )
+
+
+def encode_usage(usage: Usage | None, losses: Losses) -> JsonObject:
+    """Clients add these figures up, so those that nobody knows are 0."""
+    usage = usage or Usage()
+    read, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
+    said: JsonObject = {
+        "input_tokens": max(0, (usage.input_tokens or 0) - read - written),
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": read,
+        "output_tokens": usage.output_tokens or 0,
+    }
+    own = dict(own_extras(usage.extras, NAME, losses, "usage", "info"))
+    if usage.reasoning_tokens is not None:
+        said["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+        details = own.get("output_tokens_details")
+        if isinstance(details, dict):
+            own["output_tokens_details"] = {**said["output_tokens_details"], **details}
+    return said | own
+
+
+def add_tier(usage: JsonObject, service_tier: str | None, losses: Losses) -> None:
+    """Put an answer's tier where this dialect has it: among the figures of its usage."""
+    if service_tier in _TIERS:
+        usage.setdefault("service_tier", _TIERS[service_tier])
+    elif service_tier is not None:
+        losses.add("service_tier", f"{NAME} has no tier {service_tier!r}", "info")
+
+
+def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
+    """`created` has no member here: answers are dated by the HTTP header."""
+    for choice in response.choices[1:]:
+        losses.add(f"choices[{choice.index}]", f"{NAME} gives one answer")
+    choice = response.choices[0] if response.choices else Choice([])
+    if choice.logprobs is not None:
+        losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+    content = encode_parts(choice.parts, "content", losses, answer=True)
+    calls = any(map(is_client_call, choice.parts))
+    body: JsonObject = {
+        "id": response.id or new_id("msg_"),
+        "type": "message",
+        "role": "assistant",
+        "model": response.model,
+        "content": content,
+        **encode_finish(choice.finish_reason, choice.stop_sequence, calls, choice.extras, losses),
+        "usage": encode_usage(response.usage, losses),
+    }
+    add_tier(body["usage"], response.service_tier, losses)
+    return body | own_extras(response.extras, NAME, losses, "", "info")
+
+
+def decode_count_response(body: JsonObject) -> int:
+    """The answer to a request to count tokens. Raises BadAnswer."""
+    if body.get("type") == "error":
+        raise refusal(body)
+    tokens = take(dict(body), "input_tokens", int)
+    if tokens is None:
+        raise BadAnswer("The upstream's token count holds no input_tokens")
+    return tokens
+
+
+def encode_count(tokens: int) -> JsonObject:
+    return {"input_tokens": tokens}

@@ -1,0 +1,483 @@
+"""Streams of the Messages API. https://docs.anthropic.com/en/docs/build-with-claude/streaming"""
+
+from __future__ import annotations
+
+import re
+from typing import assert_never
+
+import msgspec
+
+from wye.canon.events import (
+    ArgumentsDelta,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failure,
+    Finish,
+    OpaqueDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    RefusalDelta,
+    SignatureDelta,
+    Start,
+    TextDelta,
+    ThinkingDelta,
+    UsageReport,
+)
+from wye.canon.extras import extras_of, own_extras
+from wye.canon.loss import Losses
+from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.request import ChatRequest
+from wye.canon.usage import Usage
+from wye.dialects.anthropic_messages.citations import decode_citation, encode_citation
+from wye.dialects.anthropic_messages.content import (
+    encode_input,
+    encode_part,
+    start_call,
+)
+from wye.dialects.anthropic_messages.errors import encode_stream_error, refusal
+from wye.dialects.anthropic_messages.name import NAME
+from wye.dialects.anthropic_messages.response import (
+    add_tier,
+    decode_answer_part,
+    decode_usage,
+    encode_finish,
+    encode_usage,
+    is_client_call,
+    take,
+    take_finish,
+)
+from wye.dialects.dialect import TapRules
+from wye.kernel.errors import BadAnswer, BadRequest, StreamCut, WyeError
+from wye.kernel.fields import Fields
+from wye.kernel.ids import new_id
+from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode, encode_text
+from wye.kernel.sse import Frame, SseDecoder, frame
+
+_STOP = frame(b'{"type":"message_stop"}', "message_stop")
+
+# A quotation mark inside a JSON string is escaped, and a line break too: text cannot look like any of these.
+TAP = TapRules(
+    markers=re.compile(
+        rb"^event: ?(?:message_(?:start|delta|stop)|error)\b"
+        rb'|"type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"'
+        rb'|"error"\s*:\s*\{',
+        re.MULTILINE,
+    ),
+    terminator=_STOP,
+)
+
+
+class _Block:
+    """A content block that has begun and not ended."""
+
+    __slots__ = ("index", "input", "kind")
+
+    def __init__(self, index: int, kind: type[Part]) -> None:
+        self.index = index
+        self.kind = kind
+        self.input: str | None = None
+        """A call's arguments as the block's start had them, which count if no piece follows."""
+
+    def stop(self, events: list[Event]) -> None:
+        if self.input is not None:
+            events.append(ArgumentsDelta(self.index, self.input))
+        events.append(PartEnd(self.index))
+
+
+class Decoder:
+    def __init__(self) -> None:
+        self._sse = SseDecoder()
+        self._blocks: dict[int, _Block] = {}
+        self._begun = 0
+        self._calls = False
+        self._usage: JsonObject = {}
+        self._started = False
+        self._finished = False
+        self._over = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        events: list[Event] = []
+        if not self._over:
+            try:
+                for item in self._sse.feed(chunk):
+                    self._frame(item, events)
+            except WyeError as error:
+                self._fail(error, events)
+        return events
+
+    def close(self) -> list[Event]:
+        events: list[Event] = []
+        if self._over:
+            return events
+        try:
+            # A last frame without its blank line may be whole.
+            for item in self._sse.close():
+                self._frame(item, events)
+        except WyeError:
+            pass  # It was not: the answer is judged by what came before.
+        if not self._over:
+            if self._finished:
+                self._end(events)
+            else:
+                self._fail(StreamCut("The upstream's stream ended before the answer was complete"), events)
+        return events
+
+    def _fail(self, error: WyeError, events: list[Event]) -> None:
+        self._over = True
+        events.append(Failure(error))
+
+    def _frame(self, item: Frame, events: list[Event]) -> None:
+        if self._over:
+            return
+        try:
+            event = decode(item.data)
+        except JsonError as error:
+            if item.data == b"[DONE]":
+                return  # Some servers end every stream as OpenAI does.
+            raise BadAnswer(f"The upstream sent a stream event that is not valid JSON: {error}") from None
+        if not isinstance(event, dict):
+            raise BadAnswer("The upstream sent a stream event that is not a JSON object")
+        members: JsonObject = event  # pyright: ignore[reportUnknownVariableType]
+        kind = members.get("type") or item.event
+        if kind == "content_block_delta":
+            self._delta(members, events)
+        elif kind == "content_block_start":
+            self._block_start(members, events)
+        elif kind == "content_block_stop":
+            self._block_stop(members, events)
+        elif kind == "message_start":
+            self._start(members, events)
+        elif kind == "message_delta":
+            self._message_delta(members, events)
+        elif kind == "message_stop":
+            self._end(events)
+        elif kind == "error" or members.get("error"):
+            raise refusal(members)
+        else:
+            # `ping`, and what the protocol may add: clients must bear events that they do not know.
+            events.append(Ping())
+
+    def _start(self, event: JsonObject, events: list[Event]) -> None:
+        given = as_object(event.get("message"))
+        if given is None or self._started:
+            raise BadAnswer("The upstream's stream holds a message_start that does not begin a message")
+        self._started = True
+        message = {**given}
+        self._usage = take(message, "usage", dict) or {}
+        # Fixed at this point, or told at the end.
+        for name in ("type", "role", "content", "stop_reason", "stop_sequence", "stop_details", "container"):
+            if not message.get(name) or name in ("type", "role"):
+                message.pop(name, None)
+        identity, model = take(message, "id", str), take(message, "model", str)
+        usage = decode_usage(self._usage) if self._usage else None
+        events.append(Start(identity or new_id("msg_"), model or "", usage=usage, extras=extras_of(NAME, message)))
+
+    def _block_start(self, event: JsonObject, events: list[Event]) -> None:
+        index = event.get("index")
+        if not self._started or not isinstance(index, int) or index in self._blocks:
+            raise BadAnswer("The upstream's stream begins a content block where none can begin")
+        part = decode_answer_part(event.get("content_block"))
+        block = self._blocks[index] = _Block(self._begun, type(part))
+        self._begun += 1
+        self._calls = self._calls or is_client_call(part)
+        replace = msgspec.structs.replace
+        at = block.index
+        match part:
+            case Text():
+                events.append(PartStart(at, replace(part, text="", citations=[])))
+                if part.text:
+                    events.append(TextDelta(at, part.text))
+                events += [CitationDelta(at, citation) for citation in part.citations]
+            case Thinking():
+                events.append(PartStart(at, replace(part, text="", signature=None)))
+                if part.text:
+                    events.append(ThinkingDelta(at, part.text))
+                if part.signature:
+                    events.append(SignatureDelta(at, part.signature))
+            case ToolCall():
+                block.input = part.arguments
+                events.append(PartStart(at, replace(part, arguments="")))
+            case _:
+                events.append(PartStart(at, part))
+
+    def _delta(self, event: JsonObject, events: list[Event]) -> None:
+        index = event.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else None
+        members = as_object(event.get("delta"))
+        if block is None or members is None:
+            raise BadAnswer("The upstream's stream holds a delta that belongs to no content block")
+        kind = members.get("type")
+        if kind == "text_delta" and block.kind is Text:
+            extras = None if len(members) == 2 else _rest(members, "text")
+            events.append(TextDelta(block.index, _piece(members, "text"), extras=extras))
+        elif kind == "input_json_delta" and block.kind is ToolCall:
+            text = _piece(members, "partial_json")
+            if text:
+                block.input = None
+                events.append(ArgumentsDelta(block.index, text))
+        elif kind == "thinking_delta" and block.kind is Thinking:
+            extras = None if len(members) == 2 else _rest(members, "thinking")
+            events.append(ThinkingDelta(block.index, _piece(members, "thinking"), extras=extras))
+        elif kind == "signature_delta" and block.kind is Thinking:
+            events.append(SignatureDelta(block.index, _piece(members, "signature")))
+        elif kind == "citations_delta" and block.kind is Text:
+            try:
+                events.append(CitationDelta(block.index, decode_citation(Fields(members.get("citation")))))
+            except BadRequest:
+                events.append(OpaqueDelta(block.index, NAME, members))
+        elif block.kind is Opaque:
+            value = {name: value for name, value in members.items() if name != "type"}
+            events.append(OpaqueDelta(block.index, NAME, value))
+        else:
+            events.append(OpaqueDelta(block.index, NAME, members))
+
+    def _block_stop(self, event: JsonObject, events: list[Event]) -> None:
+        index = event.get("index")
+        block = self._blocks.pop(index, None) if isinstance(index, int) else None
+        if block is None:
+            raise BadAnswer("The upstream's stream ends a content block that has not begun")
+        block.stop(events)
+
+    def _stop_all(self, events: list[Event]) -> None:
+        for block in self._blocks.values():
+            block.stop(events)
+        self._blocks.clear()
+
+    def _message_delta(self, event: JsonObject, events: list[Event]) -> None:
+        if not self._started:
+            raise BadAnswer("The upstream's stream ends a message that has not begun")
+        delta = {**(as_object(event.get("delta")) or {})}
+        if isinstance(delta.get("stop_reason"), str) and not self._finished:
+            self._finish(delta, events)
+        usage = as_object(event.get("usage")) or {}
+        # Figures are cumulative. Those left out, or null, are as they were.
+        self._usage |= {name: value for name, value in usage.items() if value is not None}
+        rest = {name: value for name, value in event.items() if name not in ("type", "delta", "usage")}
+        if usage or rest:
+            events.append(UsageReport(decode_usage(self._usage), extras_of(NAME, rest)))
+
+    def _finish(self, delta: JsonObject, events: list[Event]) -> None:
+        self._finished = True
+        self._stop_all(events)
+        reason, sequence, extras = take_finish(delta, self._calls)
+        assert reason is not None
+        events.append(Finish(reason, stop_sequence=sequence, extras=extras_of(NAME, extras | delta)))
+
+    def _end(self, events: list[Event]) -> None:
+        self._stop_all(events)
+        self._over = True
+        events.append(End())
+
+
+def _piece(delta: JsonObject, name: str) -> str:
+    text = delta.get(name)
+    if not isinstance(text, str):
+        raise BadAnswer(f"The upstream sent a {delta.get('type')} without {name}")
+    return text
+
+
+def _rest(delta: JsonObject, name: str) -> dict[str, JsonObject] | None:
+    return extras_of(NAME, {key: value for key, value in delta.items() if key not in ("type", name)})
+
+
+class Encoder:
+    """One block at a time: the events of parts that overlap wait until the open block has ended."""
+
+    def __init__(self, request: ChatRequest, losses: Losses) -> None:
+        self._model = request.model
+        self._losses = losses
+        self._open: int | None = None
+        """The index of the part that is being written."""
+        self._part: Part = Text("")
+        self._said = False
+        """Whether it has a block: a part that only another dialect understands has none."""
+        self._blocks = 0
+        self._prefix = b""
+        """How each piece of its text begins on the wire."""
+        self._held: list[str] = []
+        """What must be said in one piece at its end: a signature, or the text of a custom tool's call."""
+        self._waiting: dict[int, list[PartStart | PartEnd | Delta]] = {}
+        self._calls = False
+        self._told: JsonObject = {}
+        """The usage that the start of the message told."""
+        self._usage: Usage | None = None
+        self._report: JsonObject = {}
+        self._finish: Finish | None = None
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case TextDelta() | ThinkingDelta() | ArgumentsDelta() | RefusalDelta():
+                return self._piece(event)
+            case PartStart() | SignatureDelta() | CitationDelta() | OpaqueDelta():
+                return self._piece(event)
+            case PartEnd():
+                return self._piece(event) + self._next()
+            case Start():
+                return self._start(event)
+            case Finish():
+                if event.choice == 0:
+                    self._finish = event
+                return b""
+            case UsageReport():
+                self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
+                self._report |= own_extras(event.extras, NAME, self._losses, "", "info")
+                return b""
+            case Ping():
+                return _PING
+            case End():
+                # Not before: an upstream may correct its figures until then.
+                return self._message_delta() + _STOP
+            case Failure():
+                return encode_stream_error(event.error, "")
+            case _:
+                assert_never(event)
+
+    def _start(self, event: Start) -> bytes:
+        self._usage = event.usage
+        self._told = encode_usage(event.usage, self._losses)
+        add_tier(self._told, event.service_tier, self._losses)
+        message: JsonObject = {
+            "id": event.id or new_id("msg_"),
+            "type": "message",
+            "role": "assistant",
+            "model": event.model or self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "stop_details": None,
+            "usage": self._told,
+            **own_extras(event.extras, NAME, self._losses, "", "info"),
+        }
+        return _frame("message_start", {"message": message})
+
+    def _message_delta(self) -> bytes:
+        finish = self._finish
+        losses = self._losses
+        if finish is None:
+            delta = encode_finish(None, None, self._calls, None, losses)
+        else:
+            delta = encode_finish(finish.reason, finish.stop_sequence, self._calls, finish.extras, losses)
+        figures = encode_usage(self._usage, losses)
+        usage = {name: figure for name, figure in figures.items() if name in _TOTALS or self._told.get(name) != figure}
+        return _frame("message_delta", {"delta": delta, "usage": usage, **self._report})
+
+    def _piece(self, event: PartStart | PartEnd | Delta) -> bytes:
+        """An event of the open part, or one that opens a part, is written; any other waits for its turn."""
+        if event.choice != 0:
+            self._losses.add(f"choices[{event.choice}]", f"{NAME} gives one answer")
+            return b""
+        if event.index == self._open:
+            if isinstance(event, PartStart | PartEnd):
+                return self._stop()
+            return self._delta(event) if self._said else b""
+        if self._open is None and isinstance(event, PartStart):
+            return self._begin(event)
+        self._waiting.setdefault(event.index, []).append(event)
+        return b""
+
+    def _next(self) -> bytes:
+        """The parts whose turn has come, as far as they are known."""
+        written: list[bytes] = []
+        while self._open is None and self._waiting:
+            events = self._waiting.pop(next(iter(self._waiting)))
+            written += [self._piece(event) for event in events]
+        return b"".join(written)
+
+    def _begin(self, event: PartStart) -> bytes:
+        self._open, self._part = event.index, event.part
+        self._held.clear()
+        path = f"content[{event.index}]"
+        part = event.part
+        text = ""
+        match part:
+            case ToolCall():
+                block = start_call(part, path, self._losses)
+                kind, member, text = "input_json_delta", "partial_json", part.arguments
+                self._calls = self._calls or is_client_call(part)
+            case Thinking():
+                block = encode_part(
+                    msgspec.structs.replace(part, text="", signature=None), path, self._losses, answer=True
+                )
+                kind, member, text = "thinking_delta", "thinking", part.text
+                self._held += [part.signature] if part.signature else []
+            case Text() | Refusal():
+                block = encode_part(msgspec.structs.replace(part, text=""), path, self._losses, answer=True)
+                kind, member, text = "text_delta", "text", part.text
+            case _:
+                block = encode_part(part, path, self._losses, answer=True)
+                kind = member = ""
+        self._said = block is not None
+        if block is None:
+            return b""
+        start = _frame("content_block_start", {"index": self._blocks, "content_block": block})
+        self._prefix = (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+            b'"delta":{"type":"%b","%b":' % (self._blocks, kind.encode(), member.encode())
+        )
+        self._blocks += 1
+        return start + self._text(text) if text else start
+
+    def _text(self, text: str) -> bytes:
+        if isinstance(self._part, ToolCall) and self._part.kind == "custom":
+            self._held.append(text)
+            return b""
+        return self._prefix + encode(text) + b"}}\n\n"
+
+    def _delta(self, event: Delta) -> bytes:
+        match event:
+            case TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
+                written = self._text(event.text)
+                if isinstance(event, TextDelta | RefusalDelta) and event.logprobs:
+                    self._losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+                if isinstance(event, TextDelta | ThinkingDelta) and event.extras:
+                    own = own_extras(event.extras, NAME, self._losses, f"content[{event.index}]", "info")
+                    if own:
+                        # The delta's last bracket gives way to its further members.
+                        return written[:-4] + b"," + encode(own)[1:] + b"}\n\n"
+                return written
+            case SignatureDelta():
+                self._held.append(event.signature)
+                return b""
+            case CitationDelta():
+                path = f"content[{event.index}].citations"
+                citation = encode_citation(event.citation, path, self._losses, answer=True)
+                return b"" if citation is None else self._further({"type": "citations_delta", "citation": citation})
+            case OpaqueDelta():
+                if event.dialect != NAME:
+                    self._losses.add(f"content[{event.index}]", f"only {event.dialect} understands it")
+                    return b""
+                kind = self._part.type if isinstance(self._part, Opaque) else ""
+                usual = "input_json_delta" if "partial_json" in event.value else f"{kind}_delta"
+                return self._further({"type": usual, **event.value})
+            case _:
+                assert_never(event)
+
+    def _further(self, delta: JsonObject) -> bytes:
+        return _frame("content_block_delta", {"index": self._blocks - 1, "delta": delta})
+
+    def _stop(self) -> bytes:
+        index, self._open = self._open, None
+        if not self._said:
+            return b""
+        last = b""
+        if self._held:
+            whole = "".join(self._held)
+            if isinstance(self._part, ToolCall):
+                call = msgspec.structs.replace(self._part, arguments=whole)
+                given = encode_input(call, f"content[{index}]", self._losses, answer=True)
+                last = self._further({"type": "input_json_delta", "partial_json": encode_text(given)})
+            else:
+                last = self._further({"type": "signature_delta", "signature": whole})
+        return last + _frame("content_block_stop", {"index": self._blocks - 1})
+
+
+_PING = frame(b'{"type": "ping"}', "ping")
+_TOTALS = frozenset({"input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"})
+"""Figures that the end of a message always tells; the others only where they have changed since its start."""
+
+
+def _frame(kind: str, members: JsonObject) -> bytes:
+    return frame(encode({"type": kind, **members}), kind)
