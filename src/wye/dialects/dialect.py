@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from re import Pattern
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -12,8 +12,9 @@ from wye.canon.events import Event
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
+from wye.canon.usage import Usage
 from wye.kernel.errors import UpstreamRefused, WyeError
-from wye.kernel.json import JsonObject
+from wye.kernel.json import JsonObject, Raw
 
 
 class StreamDecoder(Protocol):
@@ -56,6 +57,10 @@ class TapRules(msgspec.Struct, frozen=True):
     """Matches in every frame that holds usage, a finish reason, the end, or an error; seldom in any other."""
     unasked_usage: Pattern[bytes] | None = None
     """Matches a frame that only reports usage, dropped when the client did not ask for it."""
+    terminator: bytes = b""
+    """What ends a complete stream, for an upstream that forgot it."""
+    ask_usage: Callable[[dict[str, Raw]], bool] | None = None
+    """Makes a request (its top-level members, changed in place) ask for usage; whether it did not do so itself."""
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +75,17 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
     encode_response: Callable[[ChatResponse, Losses], JsonObject]
 
+    decode_usage: Callable[[JsonObject], Usage]
+    """The `usage` member of an answer. Figures of the wrong type count as unknown."""
+
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[ChatRequest, Losses], StreamEncoder]
     stream_content_type: bytes
     tap: TapRules
+
+    decode_count: Callable[[JsonObject], ChatRequest] | None = None
+    """A request to count the tokens of an input; None where the dialect has none."""
+    encode_count: Callable[[int], JsonObject] | None = None
 
     encode_error: Callable[[WyeError, str], JsonObject]
     """An error's body, for a request id. The status is the error's own."""
@@ -81,13 +93,3 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """The frame (or frames) that end a stream which has already begun."""
     decode_error: Callable[[int, Mapping[bytes, bytes], bytes], UpstreamRefused]
     """An upstream's answer of status >= 400 (headers in lower case), whatever its body: HTML and nothing included."""
-
-
-def assert_json_object(value: Any) -> JsonObject:
-    """A decoded answer that must be an object. Raises BadAnswer."""
-    from wye.kernel.errors import BadAnswer  # noqa: PLC0415
-    from wye.kernel.json import type_name  # noqa: PLC0415
-
-    if not isinstance(value, dict):
-        raise BadAnswer(f"The upstream's answer is {type_name(value)}, not a JSON object")
-    return value  # pyright: ignore[reportUnknownVariableType]

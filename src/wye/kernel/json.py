@@ -6,7 +6,7 @@ recursion limit, so a hostile body costs an error and not the process. https://w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -58,9 +58,10 @@ def decode_body(data: bytes) -> JsonObject:
         value = decode(data)
     except JsonError as error:
         raise BadRequest(f"The request body is not valid JSON: {error}", code="invalid_json") from None
-    if not isinstance(value, dict):
+    body = as_object(value)
+    if body is None:
         raise BadRequest(f"The request body must be a JSON object, not {type_name(value)}", code="invalid_json")
-    return value  # pyright: ignore[reportUnknownVariableType]
+    return body
 
 
 def as_object(value: Any) -> JsonObject | None:
@@ -71,6 +72,16 @@ def as_object(value: Any) -> JsonObject | None:
 def encode_text(value: Any) -> str:
     """A value as compact JSON text."""
     return _encoder.encode(value).decode()
+
+
+def as_object(value: Any) -> JsonObject | None:
+    """A decoded value that is an object; None for any other."""
+    return cast("JsonObject", value) if isinstance(value, dict) else None
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """A decoded value that is an array; None for any other."""
+    return cast("list[Any]", value) if isinstance(value, list) else None
 
 
 def type_name(value: Any) -> str:

@@ -10,7 +10,6 @@ import msgspec
 from wye.canon.events import Event
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
-from wye.canon.response import ChatResponse
 from wye.dialects.dialect import Dialect, Quirks
 from wye.ports.transport import Clocks, Headers, Reply
 
@@ -21,9 +20,8 @@ class Adapted(msgspec.Struct):
     """A request made fit for one provider, and how to undo that in its answer."""
 
     request: ChatRequest
-    response: Callable[[ChatResponse], ChatResponse] | None = None
-    events: Callable[[list[Event]], list[Event]] | None = None
-    """Called with each batch of a stream's events, in order; keeps its own state."""
+    rewrite: Callable[[list[Event]], list[Event]] | None = None
+    """Called with each batch of the answer's events, in order; keeps its own state."""
 
 
 class Provider(Protocol):
@@ -33,7 +31,7 @@ class Provider(Protocol):
     passthrough: bool
     """Whether a caller's bytes in the same dialect may be sent as they are, but for named top-level members."""
 
-    def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
+    async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Change what this provider needs changed beyond its dialect. Not called when the bytes pass through."""
         ...
 

@@ -59,7 +59,7 @@ class UpstreamProvider:
         self._forwarded = frozenset(header.encode() for header in row.forward_headers)
         self._default_lines = b"".join(self._defaults.values())
 
-    def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
+    async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)
 
     async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: Headers) -> Reply:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from wye.dialects.dialect import Dialect, assert_json_object
+from wye.dialects.dialect import Dialect
 from wye.kernel.errors import BadAnswer, UpstreamError
-from wye.kernel.json import JsonError, JsonObject, decode
+from wye.kernel.json import JsonError, JsonObject, as_object, decode, type_name
 from wye.ports.transport import Clocks, Reply
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -17,10 +17,19 @@ _ERROR_BODY_S = 10.0
 async def json_answer(reply: Reply, clocks: Clocks) -> JsonObject:
     """Raises BadAnswer, StreamCut, ClockExpired."""
     body = await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s)
+    return as_answer(body)
+
+
+def as_answer(body: bytes) -> JsonObject:
+    """Raises BadAnswer when the bytes are no JSON object."""
     try:
-        return assert_json_object(decode(body))
+        value = decode(body)
     except JsonError as error:
         raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
+    answer = as_object(value)
+    if answer is None:
+        raise BadAnswer(f"The upstream's answer is {type_name(value)}, not a JSON object")
+    return answer
 
 
 async def raise_refusal(reply: Reply, dialect: Dialect) -> NoReturn:

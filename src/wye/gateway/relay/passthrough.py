@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from wye.canon.events import End, Failure, Finish
 from wye.canon.usage import Usage
-from wye.dialects.dialect import Dialect, assert_json_object
+from wye.dialects.dialect import Dialect
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
+from wye.gateway.relay.answer import MAX_ANSWER_BYTES, as_answer, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, StreamCut, WyeError
-from wye.kernel.json import JsonError, JsonObject, decode, encode, split_object
+from wye.kernel.json import JsonError, as_object, decode, encode, split_object
 from wye.kernel.sse import FrameSplitter, parse
 from wye.ports.transport import Clocks, Reply
 
@@ -46,11 +44,11 @@ def _usage(body: bytes, dialect: Dialect) -> Usage | None:
     try:
         members = split_object(body)
         if "error" in members:
-            dialect.decode_response(assert_json_object(decode(body)))
-        usage: Any = decode(members["usage"]) if "usage" in members else None
+            dialect.decode_response(as_answer(body))
+        usage = as_object(decode(members["usage"])) if "usage" in members else None
     except JsonError as error:
         raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
-    return dialect.decode_usage(cast("JsonObject", usage)) if isinstance(usage, dict) else None
+    return None if usage is None else dialect.decode_usage(usage)
 
 
 class PassthroughStream(RelayedStream):

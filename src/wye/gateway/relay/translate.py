@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from wye.canon.events import Event, Failure
+from wye.canon.fold import fold, unfold
 from wye.dialects.dialect import StreamDecoder, StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
@@ -22,7 +23,7 @@ async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whol
     provider = deployment.provider
     request = exchange.canonical()
     exchange.losses.clear()
-    adapted = provider.adapt(
+    adapted = await provider.adapt(
         msgspec.structs.replace(
             request,
             model=deployment.model,
@@ -44,14 +45,14 @@ async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whol
                 deployment.clocks,
                 provider.dialect.stream_decoder(),
                 exchange.dialect.stream_encoder(request, exchange.losses),
-                adapted.events,
+                adapted.rewrite,
             )
             await stream.open()
             return stream
         response = provider.dialect.decode_response(await json_answer(reply, deployment.clocks))
         reply.close()
-        if adapted.response is not None:
-            response = adapted.response(response)
+        if adapted.rewrite is not None:
+            response = fold(adapted.rewrite(unfold(response)))
         return Whole(encode(exchange.dialect.encode_response(response, exchange.losses)), response.usage)
     except BaseException:
         reply.close()

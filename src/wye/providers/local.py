@@ -1,0 +1,221 @@
+"""Models on this machine: llama.cpp's server behind a unix socket, made safe and given what it lacks.
+
+The engine's own HTTP API speaks OpenAI Chat with many further members, some of which end the process (a raw grammar)
+or hold its slots; so a caller's bytes never reach it, only what the canonical form says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from wye.canon.loss import Losses
+from wye.canon.parts import Audio, Document, Image, Part, PlainText, Text, ToolResult
+from wye.canon.request import ChatRequest, Message, OutputFormat
+from wye.canon.tools import FunctionTool
+from wye.dialects.dialect import Dialect, Quirks
+from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed
+from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
+from wye.ports.engine import Engine
+from wye.ports.provider import Adapted, Operation
+from wye.ports.transport import Clocks, Headers, Origin, Reply, Transport
+from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
+
+_HEADERS = b"content-type: application/json\r\n"
+_TARGETS: dict[Operation, bytes] = {
+    "chat": b"/v1/chat/completions",
+    "count_tokens": b"/v1/chat/completions/input_tokens",
+}
+_SAMPLING = ("min_p", "typical_p", "repeat_penalty")
+"""Members of llama.cpp's API beyond OpenAI's that are numbers and harm nobody."""
+_MAX_CHOICES = 16
+_MAX_SCHEMA_BYTES = 64 * 1024
+_MAX_SCHEMA_DEPTH = 32
+_MAX_REPETITIONS = 1000
+_REPETITIONS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+_SMALL_ANSWER = 1024 * 1024
+_QUICK_S = 30.0
+
+
+class _Abilities(msgspec.Struct, frozen=True):
+    tools: bool
+    """Whether the model's chat template has a place for tools."""
+
+
+class LocalProvider:
+    passthrough = False
+    quirks = Quirks(max_tokens_key="max_tokens", developer_role=False, stream_usage=True)
+
+    def __init__(self, name: str, dialect: Dialect, engine: Engine, transport: Transport) -> None:
+        """`dialect` is openai_chat: what the engine's HTTP server speaks."""
+        self.name = name
+        self.dialect = dialect
+        self._engine = engine
+        self._transport = transport
+        self._abilities: dict[Origin, _Abilities] = {}
+
+    async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
+        """Raises BadRequest for what the model cannot take, and what `Engine.address` raises."""
+        origin = await self._engine.address(request.model)
+        _refuse_media(request)
+        if request.n is not None and request.n > _MAX_CHOICES:
+            raise BadRequest(f"n may be at most {_MAX_CHOICES} for a local model", param="n")
+        output = _plain_output(request.output)
+        tools = [_plain_tool(i, tool, losses) for i, tool in enumerate(request.tools or [])]
+        kept = [tool for tool in tools if tool is not None]
+        choice = request.tool_choice
+        request = msgspec.structs.replace(request, output=output, tools=kept or None, extras=_sampling(request, losses))
+        if not kept or choice is None or choice.mode in ("auto", "none"):
+            if kept and choice is not None and choice.mode == "none":
+                request = msgspec.structs.replace(request, tools=None, tool_choice=None)
+            elif kept and not (await self._abilities_of(origin)).tools:
+                losses.add("tools", "this model's chat template has no place for tools")
+            return Adapted(request)
+        # llama.cpp does not enforce a forced call: a schema over the tools does, and its text becomes the call.
+        callable_ = [tool for tool in kept if choice.mode == "required" or tool.name == choice.name]
+        if choice.mode == "required" and choice.allowed:
+            callable_ = [tool for tool in kept if tool.name in choice.allowed]
+        if not callable_:
+            raise BadRequest(f"tool_choice names {choice.name or choice.allowed!r}, but no such tool is given")
+        message = Message("system", [Text(instruction(callable_))])
+        request = msgspec.structs.replace(
+            request,
+            messages=[message, *request.messages],
+            tools=None,
+            tool_choice=None,
+            parallel_tool_calls=None,
+            output=OutputFormat("json_schema", forced_schema(callable_), name="tool_call"),
+        )
+        return Adapted(request, ForcedTools())
+
+    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: Headers) -> Reply:
+        """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
+        target = _TARGETS[operation]
+        try:
+            reply = await self._transport.send(
+                await self._engine.address(model), b"POST", target, _HEADERS, body, clocks
+            )
+        except ConnectFailed:
+            # The process may have ended this moment: the engine starts it again when asked once more.
+            reply = await self._transport.send(
+                await self._engine.address(model), b"POST", target, _HEADERS, body, clocks
+            )
+        if reply.status == 400:
+            await self._explain(reply, model)
+        return reply
+
+    async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
+        losses = Losses()
+        request = msgspec.structs.replace(
+            request, model=model, stream=False, output=None, tool_choice=None, extras=None
+        )
+        adapted = await self.adapt(request, losses)
+        body = encode(self.dialect.encode_request(adapted.request, losses, self.quirks))
+        answer = await self._object(await self.call("count_tokens", model, body, Clocks(), []))
+        tokens = answer.get("input_tokens")
+        return tokens if isinstance(tokens, int) else None
+
+    async def _abilities_of(self, origin: Origin) -> _Abilities:
+        known = self._abilities.get(origin)
+        if known is None:
+            props = await self._object(await self._transport.send(origin, b"GET", b"/props", b"", b"", Clocks()))
+            able = as_object(props.get("chat_template_caps"))
+            known = self._abilities[origin] = _Abilities(tools=able is None or bool(able.get("supports_tools")))
+        return known
+
+    async def _object(self, reply: Reply) -> JsonObject:
+        try:
+            return as_object(decode(await reply.read_all(_SMALL_ANSWER, _QUICK_S))) or {}
+        except JsonError as error:
+            raise BadAnswer(f"The local engine's answer is not valid JSON: {error}") from None
+        finally:
+            reply.close()
+
+    async def _explain(self, reply: Reply, model: str) -> None:
+        """Raise a 400 of the engine in the words and codes that clients know."""
+        details = as_object((await self._object(reply)).get("error")) or {}
+        message = str(details.get("message", "The local engine refused the request"))[:2000]
+        if details.get("type") == "exceed_context_size_error":
+            given, room = details.get("n_prompt_tokens"), details.get("n_ctx")
+            raise BadRequest(
+                f"The context of '{model}' holds {room} tokens, but the messages have {given}. Shorten them.",
+                param="messages",
+                code="context_length_exceeded",
+                details={"n_prompt_tokens": given, "n_ctx": room},
+            )
+        param = "response_format" if "schema" in message.lower() else None
+        raise BadRequest(message, param=param)
+
+
+def _refuse_media(request: ChatRequest) -> None:
+    def walk(parts: list[Part], path: str) -> None:
+        for i, part in enumerate(parts):
+            at = f"{path}[{i}]"
+            match part:
+                case Image() | Audio():
+                    what = "images" if isinstance(part, Image) else "audio"
+                    raise BadRequest(f"{at}: '{request.model}' reads text only, no {what}", param=at)
+                case Document() if not isinstance(part.source, PlainText):
+                    raise BadRequest(f"{at}: '{request.model}' reads text only: send the document's text", param=at)
+                case ToolResult():
+                    walk(part.parts, f"{at}.content")
+                case _:
+                    pass
+
+    for i, message in enumerate(request.messages):
+        walk(message.parts, f"messages[{i}].content")
+
+
+def _sampling(request: ChatRequest, losses: Losses) -> dict[str, dict[str, Any]] | None:
+    """The extras that go on to the engine: a few numbers by name, nothing else."""
+    kept: JsonObject = {}
+    for origin, members in (request.extras or {}).items():
+        for name, value in members.items():
+            if origin == "openai_chat" and name in _SAMPLING and isinstance(value, int | float):
+                kept[name] = value
+            else:
+                losses.add(name, "a local model does not take it")
+    return {"openai_chat": kept} if kept else None
+
+
+def _plain_tool(index: int, tool: Any, losses: Losses) -> FunctionTool | None:
+    at = f"tools[{index}]"
+    if not isinstance(tool, FunctionTool):
+        losses.add(at, "a local model can call functions only")
+        return None
+    if tool.schema is not None:
+        check_schema(tool.schema, f"{at}.parameters")
+    return FunctionTool(tool.name, tool.description, tool.schema, tool.strict)
+
+
+def _plain_output(output: OutputFormat | None) -> OutputFormat | None:
+    if output is None:
+        return None
+    if output.schema is not None:
+        check_schema(output.schema, "response_format.json_schema.schema")
+    return OutputFormat(output.type, output.schema, output.name, output.description, output.strict)
+
+
+def check_schema(schema: JsonObject, path: str) -> None:
+    """Raises BadRequest for a schema that would cost the engine more than an answer is worth: it becomes a grammar."""
+    size = len(encode_text(schema))
+    if size > _MAX_SCHEMA_BYTES:
+        raise BadRequest(f"{path} has {size} bytes of JSON; at most {_MAX_SCHEMA_BYTES} for a local model", param=path)
+    stack: list[tuple[Any, int]] = [(schema, 1)]
+    while stack:
+        value, depth = stack.pop()
+        if depth > _MAX_SCHEMA_DEPTH:
+            raise BadRequest(f"{path} is nested more than {_MAX_SCHEMA_DEPTH} levels deep", param=path)
+        stack += [(item, depth + 1) for item in as_list(value) or ()]
+        if members := as_object(value):
+            for name in _REPETITIONS:
+                count = members.get(name)
+                if isinstance(count, int | float) and count > _MAX_REPETITIONS:
+                    raise BadRequest(f"{path}: {name} may be at most {_MAX_REPETITIONS} for a local model", param=path)
+            reference = members.get("$ref")
+            if isinstance(reference, str) and not reference.startswith("#"):
+                raise BadRequest(
+                    f"{path}: $ref may point only within the schema, not to {reference[:100]!r}", param=path
+                )
+            stack += [(item, depth + 1) for item in value.values()]
