@@ -64,11 +64,6 @@ def decode_body(data: bytes) -> JsonObject:
     return body
 
 
-def as_object(value: Any) -> JsonObject | None:
-    """The value if it is a JSON object."""
-    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]
-
-
 def encode_text(value: Any) -> str:
     """A value as compact JSON text."""
     return _encoder.encode(value).decode()

@@ -215,7 +215,5 @@ def check_schema(schema: JsonObject, path: str) -> None:
                     raise BadRequest(f"{path}: {name} may be at most {_MAX_REPETITIONS} for a local model", param=path)
             reference = members.get("$ref")
             if isinstance(reference, str) and not reference.startswith("#"):
-                raise BadRequest(
-                    f"{path}: $ref may point only within the schema, not to {reference[:100]!r}", param=path
-                )
-            stack += [(item, depth + 1) for item in value.values()]
+                raise BadRequest(f"{path}: $ref must point within the schema, not to {reference[:80]!r}", param=path)
+            stack += [(item, depth + 1) for item in members.values()]
