@@ -1,0 +1,112 @@
+"""`wye serve`: start the server and say in a few lines what it offers."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from pathlib import Path
+
+import click
+
+from wye.cli.options import config_options
+from wye.config.schema import Config
+from wye.kernel.errors import ConfigError
+
+
+@click.command()
+@click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 8000]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log.")
+@config_options
+def command(
+    host: str | None, port: int | None, log_level: str | None, config_file: Path | None, env_file: Path | None
+) -> None:
+    """Start the server.
+
+    Without any configuration it answers from the model in the box, on http://127.0.0.1:8000.
+    """
+    from wye.config.load import load_config
+
+    config = load_config(
+        file=config_file,
+        env_file=env_file,
+        flags={("server", "host"): host, ("server", "port"): port, ("server", "log_level"): log_level},
+    )
+    refuse_open(config)
+    listener = bind(config)
+    run(config, listener)
+
+
+def refuse_open(config: Config) -> None:
+    """Raises ConfigError when the server would answer anybody from other machines."""
+    server = config.server
+    if server.api_key or server.allow_open or _is_loopback(server.host):
+        return
+    raise ConfigError(
+        f"Refusing to listen on {server.host} without an API key: anybody who reaches it could spend your money.\n"
+        "Set API_KEY (or server.api_key), or server.allow_open: true if that is what you want."
+    )
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket, taken before anything is loaded. Raises ConfigError when the address is not to be had."""
+    host, port = config.server.host, config.server.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port.") from None
+    listener.setblocking(False)
+    return listener
+
+
+def run(config: Config, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; running answers may finish within `server.grace_s`."""
+    import uvicorn
+
+    from wye.wiring import create_app
+
+    logging.basicConfig(level=config.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    app = create_app(config)
+    for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
+        click.echo(line)
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(config.server.grace_s),
+        backlog=2048,
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def greeting(config: Config, port: int, models: list[str]) -> list[str]:
+    """What a person wants to know at the start."""
+    host = config.server.host
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    key = "needed" if config.server.api_key else "not needed"
+    listed = ", ".join(models[:6]) + (f" and {len(models) - 6} more" if len(models) > 6 else "")
+    return [
+        f"Wye listens on {url}",
+        f"  models    {listed or 'none: configure a route or a provider'}",
+        f"  API key   {key}",
+        f"  OpenAI    base_url={url}/v1",
+        f"  Anthropic base_url={url}",
+        f"  pages     {url}/docs  {url}/health",
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
