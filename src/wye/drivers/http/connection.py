@@ -1,0 +1,237 @@
+"""One HTTP/1.1 connection: a socket that carries one exchange after another."""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import Protocol, cast
+
+from httptools import HttpParserError
+
+from wye.drivers.http.reply import HttpReply
+from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
+
+MAX_HEAD_BYTES = 65_536
+"""The most that may come without a byte of body: a head, interim answers, trailers, chunk extensions."""
+MAX_UNREAD_BYTES = 262_144
+"""The socket is not read further while more than this waits for the reader."""
+# A larger body is written beside its head: two buffers for the socket cost less than copying both into one.
+_JOIN_BELOW_BYTES = 32_768
+# Timers of an event loop may fire this much early.
+_TIMER_RESOLUTION_S = 0.002
+
+
+class KeptConnectionLost(StreamCut):
+    """A connection kept from an earlier exchange ended before any byte of an answer: the request may go again.
+
+    Its place in the pool stays with the caller, for `Pool.replace`.
+    """
+
+
+class Keeper(Protocol):
+    """What a connection needs of the pool that it belongs to."""
+
+    def keep(self, connection: Connection) -> None:
+        """An exchange is over and another may follow."""
+        ...
+
+    def lose(self, connection: Connection) -> None:
+        """The connection is over. Idempotent."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Carries at most one exchange at a time. `peer` names the other side in errors.
+
+    `kept_until` is the loop's time until which the pool keeps it when idle.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_deadline",
+        "_keeper",
+        "_loop",
+        "_paused",
+        "_peer",
+        "_reply",
+        "_silent_bytes",
+        "_timeout_s",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "_unread_bytes",
+        "_used",
+        "_waiter",
+        "closed",
+        "kept_until",
+    )
+
+    def __init__(self, peer: str, keeper: Keeper) -> None:
+        self._peer = peer
+        self._keeper = keeper
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._reply: HttpReply | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._clock = ""
+        self._timeout_s = 0.0
+        self._deadline = inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._silent_bytes = 0
+        self._unread_bytes = 0
+        self._paused = False
+        self._used = False
+        self.closed = False
+        self.kept_until = inf
+
+    async def exchange(self, head: bytes, body: bytes, bodiless: bool, headers_s: float) -> HttpReply:
+        """Send a request and wait for the head of its answer. `bodiless`: the answer to this method has no body."""
+        self._reply = reply = HttpReply(self, bodiless)
+        self._silent_bytes = self._unread_bytes = 0
+        if len(body) < _JOIN_BELOW_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        await self.wait(headers_s, "headers_s")
+        if not reply.status:
+            assert reply.error is not None
+            raise reply.error
+        return reply
+
+    async def wait(self, timeout_s: float, clock: str) -> None:
+        """Until `wake`. Whoever waits longer than `timeout_s`, or is cancelled, ends the connection."""
+        loop = self._loop
+        self._waiter = waiter = loop.create_future()
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._deadline = deadline = loop.time() + timeout_s
+        if deadline < self._timer_at:
+            self._arm(deadline)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.end(StreamCut("The call was cancelled"))
+            self._keeper.lose(self)  # a lost connection's place was meant for this caller, who is gone
+            raise
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def drained(self) -> None:
+        """The reader took all there was."""
+        self._unread_bytes = 0
+        if self._paused:
+            self._resume()
+
+    def end(self, error: UpstreamError) -> None:
+        """Close the socket at once; a reader who still wants more gets `error`. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport.abort()
+        if self._reply is not None:
+            self._reply.error = error
+            self._reply.parser = None
+            self._reply = None
+        if not isinstance(error, KeptConnectionLost):
+            self._keeper.lose(self)
+        self.wake()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
+
+    def data_received(self, data: bytes) -> None:
+        reply = self._reply
+        if reply is None:
+            self.end(BadAnswer(f"{self._peer} sent bytes that nobody asked for"))
+            return
+        if not reply.status and len(data) > MAX_HEAD_BYTES:
+            # Only so can a head that is too long be told from a short one with much body behind it.
+            self.data_received(data[:MAX_HEAD_BYTES])
+            self.data_received(data[MAX_HEAD_BYTES:])
+            return
+        assert reply.parser is not None
+        try:
+            reply.parser.feed_data(data)
+        except HttpParserError as error:
+            if not reply.complete:
+                self.end(BadAnswer(f"{self._peer} sent an answer that is not HTTP/1.1: {error}"))
+                return
+            reply.reusable = False
+        if reply.complete:
+            self._finish(reply)
+        elif reply.chunks:
+            self._silent_bytes = 0
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
+                self._pause()
+            self.wake()
+        else:
+            self._silent_bytes += len(data)
+            if self._silent_bytes > MAX_HEAD_BYTES:
+                self.end(BadAnswer(f"{self._peer} sent more than {MAX_HEAD_BYTES} bytes of headers"))
+
+    def eof_received(self) -> None:
+        # Not left to connection_lost: that waits until the rest of the request is written, which nobody reads now.
+        self.connection_lost(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reply = self._reply
+        if reply is None:
+            self.end(StreamCut(f"{self._peer} closed an idle connection"))
+        elif exc is None and reply.ends_with_connection:
+            reply.complete = True
+            reply.reusable = False
+            self._finish(reply)
+        elif self._used and not reply.status and not self._silent_bytes:
+            self.end(KeptConnectionLost(f"{self._peer} closed a kept connection"))
+        else:
+            when = "before its answer was complete" if reply.status else "before it answered"
+            self.end(StreamCut(f"{self._peer} closed the connection {when}"))
+
+    def _finish(self, reply: HttpReply) -> None:
+        """The answer has come to its end, read or not: what is unread is the reply's, the connection is free."""
+        self._reply = None
+        self._used = True
+        reply.parser = None
+        if self._paused:
+            self._resume()
+        if reply.reusable and not self._transport.get_write_buffer_size():
+            self._keeper.keep(self)
+        else:
+            self.end(StreamCut(f"{self._peer} does not keep this connection"))
+        self.wake()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._transport.resume_reading()
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        # The timer is not moved by each wait: it looks at the latest deadline when it fires.
+        self._timer = None
+        self._timer_at = inf
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline - _TIMER_RESOLUTION_S:
+            self._arm(self._deadline)
+        else:
+            self.end(ClockExpired(self._clock, self._timeout_s))

@@ -1,0 +1,132 @@
+"""An answer as it comes in: what the parser finds, and what the reader takes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from httptools import HttpResponseParser
+
+from wye.kernel.clock import monotonic_s
+from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
+from wye.ports.transport import Headers, Reply
+
+
+class Carrier(Protocol):
+    """What an answer needs of the connection that carries it."""
+
+    def wake(self) -> None: ...
+    def end(self, error: UpstreamError) -> None: ...
+    def drained(self) -> None: ...
+    async def wait(self, timeout_s: float, clock: str) -> None: ...
+
+
+class HttpReply:
+    """One answer; see the port. The `on_` methods belong to the parser."""
+
+    __slots__ = (
+        "_carrier",
+        "bodiless",
+        "chunks",
+        "complete",
+        "error",
+        "headers",
+        "on_body",
+        "parser",
+        "reusable",
+        "status",
+    )
+
+    def __init__(self, carrier: Carrier, bodiless: bool) -> None:
+        self._carrier = carrier
+        self.bodiless = bodiless
+        self.status = 0
+        """0 until the head has come to its end."""
+        self.headers: Headers = []
+        self.chunks: list[bytes] = []
+        self.on_body = self.chunks.append  # called by the parser itself: no Python frame per chunk
+        self.complete = False
+        self.reusable = True
+        """Whether the connection can carry another exchange after this one."""
+        self.error: UpstreamError | None = None
+        self.parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    def header(self, name: bytes) -> bytes | None:
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
+        chunks = self.chunks
+        if not chunks:
+            if not self.complete and self.error is None:
+                await self._carrier.wait(timeout_s, clock)
+            if not chunks:
+                if self.error is not None:
+                    raise self.error
+                return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if not self.complete:
+            self._carrier.drained()
+        return data
+
+    async def read_all(self, limit: int, timeout_s: float) -> bytes:
+        return await read_whole(self, limit, timeout_s)
+
+    def close(self) -> None:
+        self.chunks.clear()
+        if not self.complete and self.error is None:
+            self._carrier.end(StreamCut("The answer was closed before it was read to its end"))
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.reusable = False  # a second answer, to no question
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:  # the rest are trailers
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        assert self.parser is not None
+        status = self.parser.get_status_code()
+        if self.complete:
+            return
+        if status < 200:
+            self.headers.clear()
+            return
+        self.status = status
+        if self.bodiless:
+            self.complete = True
+            self.reusable = False  # the parser would take the next answer for this one's body
+        self._carrier.wake()
+
+    def on_message_complete(self) -> None:
+        if self.status and not self.complete:
+            assert self.parser is not None
+            self.complete = True
+            self.reusable = self.parser.should_keep_alive()
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the connection's end is the body's end: https://www.rfc-editor.org/rfc/rfc9112#section-6.3"""
+        if not self.status:
+            return False
+        return self.header(b"content-length") is None and self.header(b"transfer-encoding") is None
+
+
+async def read_whole(reply: Reply, limit: int, timeout_s: float) -> bytes:
+    """`Reply.read_all` in terms of `Reply.read`."""
+    until = monotonic_s() + timeout_s
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := await reply.read(until - monotonic_s()):
+            size += len(part)
+            if size > limit:
+                reply.close()
+                raise BadAnswer(f"The upstream's answer is longer than {limit} bytes")
+            parts.append(part)
+    except ClockExpired as error:
+        raise ClockExpired(error.clock, timeout_s) from None  # it knew only what was left
+    return b"".join(parts)
