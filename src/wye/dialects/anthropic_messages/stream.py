@@ -309,9 +309,12 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         match event:
-            case TextDelta() | ThinkingDelta() | ArgumentsDelta() | RefusalDelta():
+            # Nearly every event of a stream is this one.
+            case TextDelta(self._open, text, 0, None, None) if self._said:
+                return self._prefix + encode(text) + b"}}\n\n"
+            case PartStart() | TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
                 return self._piece(event)
-            case PartStart() | SignatureDelta() | CitationDelta() | OpaqueDelta():
+            case SignatureDelta() | CitationDelta() | OpaqueDelta():
                 return self._piece(event)
             case PartEnd():
                 return self._piece(event) + self._next()
