@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wye.canon.events import Event
 from wye.canon.fold import fold, unfold
 from wye.canon.loss import Losses

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wye.canon.events import End, Event
 from wye.canon.fold import fold, unfold
 from wye.canon.loss import Losses
@@ -39,7 +40,7 @@ def requests(recordings: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]
 
 
 def plain(value: Any) -> Any:
-    """Without what says nothing: nulls, empty arrays, defaults; with lone texts as strings, and turns that alternate."""
+    """Without what says nothing (nulls, empty arrays, defaults), lone texts as strings, turns that alternate."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if not isinstance(value, dict):

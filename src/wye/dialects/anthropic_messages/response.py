@@ -5,11 +5,12 @@ Reading is lenient: what an upstream says unexpectedly stays whole, as an extra 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from wye.canon.extras import Extras, extras_of, own_extras
 from wye.canon.loss import Losses
-from wye.canon.parts import Opaque, Part, Text, ToolCall
+from wye.canon.parts import Opaque, Part, Refusal, Text, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages.content import decode_part, encode_parts
@@ -55,7 +56,7 @@ def decode_response(body: JsonObject) -> ChatResponse:
     usage = as_object(left.get("usage"))
     if usage is not None:
         del left["usage"]
-    reason, sequence, extras = take_finish(left, any(map(is_client_call, parts)))
+    reason, sequence, extras = take_finish(left, implied_reason(parts))
     return ChatResponse(
         id=identity or new_id("msg_"),
         model=model or "",
@@ -85,9 +86,14 @@ def decode_answer_part(block: Any) -> Part:
         return Opaque(NAME, members)
 
 
-def is_client_call(part: Part) -> bool:
-    """Whether the answer waits for the caller to run a tool."""
-    return isinstance(part, ToolCall) and part.kind != "server"
+def implied_reason(parts: Iterable[Part]) -> FinishReason | None:
+    """What an answer of these parts ends with here, when its upstream only says that it stopped."""
+    for part in parts:
+        if isinstance(part, ToolCall) and part.kind != "server":
+            return "tool_calls"
+        if isinstance(part, Refusal):
+            return "content_filter"
+    return None
 
 
 def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
@@ -101,11 +107,12 @@ def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
     return None
 
 
-def take_finish(members: JsonObject, calls: bool) -> tuple[FinishReason | None, str | None, JsonObject]:
+def take_finish(
+    members: JsonObject, implied: FinishReason | None
+) -> tuple[FinishReason | None, str | None, JsonObject]:
     """Remove what a stream tells at an answer's end: the reason, the stop sequence, and the rest as extras.
 
-    `calls`: whether the answer calls one of the caller's tools. A reason that would not be said again as it is stays
-    in the extras.
+    A reason that would not be said again as it is (see `implied_reason`) stays in the extras.
     """
     native = take(members, "stop_reason", str)
     sequence = take(members, "stop_sequence", str)
@@ -115,25 +122,31 @@ def take_finish(members: JsonObject, calls: bool) -> tuple[FinishReason | None, 
         if value is not None:
             extras[name] = value
     reason = None if native is None else _REASONS.get(native, "stop")
-    if native != _stop_reason(reason, sequence, calls):
+    if native != _stop_reason(reason, sequence, implied):
         extras["stop_reason"] = native
     return reason, sequence, extras
 
 
-def _stop_reason(reason: FinishReason | None, sequence: str | None, calls: bool) -> str | None:
-    if reason == "stop" and sequence is not None:
-        return "stop_sequence"
-    # Some upstreams say `stop` after a call that they were told to make; clients here wait for `tool_use`.
-    return "tool_use" if reason == "stop" and calls else _SAID[reason]
+def _stop_reason(reason: FinishReason | None, sequence: str | None, implied: FinishReason | None) -> str | None:
+    if reason == "stop":
+        if sequence is not None:
+            return "stop_sequence"
+        # Clients look for `tool_use` before they run a tool, and for `refusal`: there is no other mark of one.
+        reason = implied or reason
+    return _SAID[reason]
 
 
 def encode_finish(
-    reason: FinishReason | None, sequence: str | None, calls: bool, extras: Extras | None, losses: Losses
+    reason: FinishReason | None,
+    sequence: str | None,
+    implied: FinishReason | None,
+    extras: Extras | None,
+    losses: Losses,
 ) -> JsonObject:
     """The members that say how an answer ended."""
     if reason == "error":
         losses.add("finish_reason", f"{NAME} has no word for an answer that an error ended")
-    finish = {"stop_reason": _stop_reason(reason, sequence, calls), "stop_sequence": sequence, "stop_details": None}
+    finish = {"stop_reason": _stop_reason(reason, sequence, implied), "stop_sequence": sequence, "stop_details": None}
     return finish | own_extras(extras, NAME, losses, "", "info")
 
 
@@ -196,14 +209,14 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     if choice.logprobs is not None:
         losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
     content = encode_parts(choice.parts, "content", losses, answer=True)
-    calls = any(map(is_client_call, choice.parts))
+    implied = implied_reason(choice.parts)
     body: JsonObject = {
         "id": response.id or new_id("msg_"),
         "type": "message",
         "role": "assistant",
         "model": response.model,
         "content": content,
-        **encode_finish(choice.finish_reason, choice.stop_sequence, calls, choice.extras, losses),
+        **encode_finish(choice.finish_reason, choice.stop_sequence, implied, choice.extras, losses),
         "usage": encode_usage(response.usage, losses),
     }
     add_tier(body["usage"], response.service_tier, losses)

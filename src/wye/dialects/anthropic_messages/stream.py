@@ -30,6 +30,7 @@ from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
+from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages.citations import decode_citation, encode_citation
 from wye.dialects.anthropic_messages.content import (
@@ -45,7 +46,7 @@ from wye.dialects.anthropic_messages.response import (
     decode_usage,
     encode_finish,
     encode_usage,
-    is_client_call,
+    implied_reason,
     take,
     take_finish,
 )
@@ -92,7 +93,7 @@ class Decoder:
         self._sse = SseDecoder()
         self._blocks: dict[int, _Block] = {}
         self._begun = 0
-        self._calls = False
+        self._implied: FinishReason | None = None
         self._usage: JsonObject = {}
         self._started = False
         self._finished = False
@@ -182,7 +183,7 @@ class Decoder:
         part = decode_answer_part(event.get("content_block"))
         block = self._blocks[index] = _Block(self._begun, type(part))
         self._begun += 1
-        self._calls = self._calls or is_client_call(part)
+        self._implied = self._implied or implied_reason((part,))
         replace = msgspec.structs.replace
         at = block.index
         match part:
@@ -262,7 +263,7 @@ class Decoder:
     def _finish(self, delta: JsonObject, events: list[Event]) -> None:
         self._finished = True
         self._stop_all(events)
-        reason, sequence, extras = take_finish(delta, self._calls)
+        reason, sequence, extras = take_finish(delta, self._implied)
         assert reason is not None
         events.append(Finish(reason, stop_sequence=sequence, extras=extras_of(NAME, extras | delta)))
 
@@ -300,7 +301,7 @@ class Encoder:
         self._held: list[str] = []
         """What must be said in one piece at its end: a signature, or the text of a custom tool's call."""
         self._waiting: dict[int, list[PartStart | PartEnd | Delta]] = {}
-        self._calls = False
+        self._implied: FinishReason | None = None
         self._told: JsonObject = {}
         """The usage that the start of the message told."""
         self._usage: Usage | None = None
@@ -360,9 +361,9 @@ class Encoder:
         finish = self._finish
         losses = self._losses
         if finish is None:
-            delta = encode_finish(None, None, self._calls, None, losses)
+            delta = encode_finish(None, None, self._implied, None, losses)
         else:
-            delta = encode_finish(finish.reason, finish.stop_sequence, self._calls, finish.extras, losses)
+            delta = encode_finish(finish.reason, finish.stop_sequence, self._implied, finish.extras, losses)
         figures = encode_usage(self._usage, losses)
         usage = {name: figure for name, figure in figures.items() if name in _TOTALS or self._told.get(name) != figure}
         return _frame("message_delta", {"delta": delta, "usage": usage, **self._report})
@@ -392,6 +393,7 @@ class Encoder:
     def _begin(self, event: PartStart) -> bytes:
         self._open, self._part = event.index, event.part
         self._held.clear()
+        self._implied = self._implied or implied_reason((event.part,))
         path = f"content[{event.index}]"
         part = event.part
         text = ""
@@ -399,7 +401,6 @@ class Encoder:
             case ToolCall():
                 block = start_call(part, path, self._losses)
                 kind, member, text = "input_json_delta", "partial_json", part.arguments
-                self._calls = self._calls or is_client_call(part)
             case Thinking():
                 block = encode_part(
                     msgspec.structs.replace(part, text="", signature=None), path, self._losses, answer=True
