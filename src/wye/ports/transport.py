@@ -33,13 +33,18 @@ class Origin(msgspec.Struct, frozen=True):
         return host if self.port == default else f"{host}:{self.port}"
 
 
+# The last two are kept by the relay, through `Reply.read`.
 class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The four clocks of a deployment, in seconds. The last two are kept by the relay, through `Reply.read`."""
+    """The four clocks of a deployment, in seconds."""
 
     connect_s: float = 5.0
+    """To a connection, TLS included."""
     headers_s: float = 300.0
+    """From the request to the head of the answer; for an answer that is not streamed, this is the whole generation."""
     first_token_s: float = 120.0
+    """From the head of a stream to its first content."""
     gap_s: float = 60.0
+    """From one event of a stream to the next."""
 
 
 class Reply(Protocol):

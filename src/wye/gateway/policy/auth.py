@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
+from urllib.parse import urlsplit
 
-from wye.kernel.errors import Unauthenticated
+from wye.kernel.errors import Forbidden, Unauthenticated
 from wye.kernel.secret import Secret, fingerprint
 from wye.ports.transport import Headers
 
@@ -22,8 +23,9 @@ class Auth:
         return not self._principals
 
     def principal(self, headers: Headers) -> str:
-        """The name of the key's owner. Raises Unauthenticated."""
+        """The name of the key's owner. Raises Unauthenticated, Forbidden."""
         if not self._principals:
+            _refuse_other_sites(headers)
             return ANONYMOUS
         presented = _presented(headers)
         if presented is None:
@@ -36,6 +38,18 @@ class Auth:
             if hmac.compare_digest(known, seen):
                 return name
         raise Unauthenticated("The API key is not valid")
+
+
+def _refuse_other_sites(headers: Headers) -> None:
+    """An open server must not serve web pages of other sites: any page in the user's browser can reach loopback.
+
+    Browsers send Origin with every such call. https://fetch.spec.whatwg.org/#origin-header
+    """
+    for name, value in headers:
+        if name == b"origin":
+            host = urlsplit(value.decode("latin-1")).hostname
+            if host not in ("localhost", "127.0.0.1", "::1"):
+                raise Forbidden("A server without an API key does not answer web pages of other sites: set API_KEY")
 
 
 def _presented(headers: Headers) -> str | None:

@@ -1,0 +1,56 @@
+"""Whole requests through Wye, with fake upstreams behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from wye.testing.fake import FakeUpstream
+from wye.testing.server import WyeServer
+
+Start = Callable[..., WyeServer]
+
+QUICK = {"connect_s": 1, "headers_s": 1, "first_token_s": 1, "gap_s": 1}
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def second() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`start(openai=fake, ...)`: a server whose model `m` is answered by these upstreams, in order, by their kind."""
+    with ExitStack() as stack:
+
+        def start(
+            *upstreams: tuple[str, FakeUpstream], clocks: dict[str, float] | None = None, **config: Any
+        ) -> WyeServer:
+            providers: dict[str, Any] = {}
+            deployments: list[dict[str, Any]] = []
+            for i, (kind, fake) in enumerate(upstreams):
+                base = f"{fake.url}/v1" if kind == "openai" else fake.url
+                providers[f"{kind}{i}"] = {"kind": kind, "base_url": base, "api_key": "sk-upstream"}
+                deployments.append({"provider": f"{kind}{i}", "model": f"up-{kind}", "clocks": clocks or QUICK})
+            return stack.enter_context(
+                WyeServer(
+                    {
+                        "local": {"enabled": False},
+                        "providers": providers,
+                        "routes": {"m": {"deployments": deployments}} if deployments else {},
+                        **config,
+                    }
+                )
+            )
+
+        yield start
