@@ -6,7 +6,7 @@ import asyncio
 from math import inf
 from typing import Protocol, cast
 
-from httptools import HttpParserError
+from httptools import HttpParserError, HttpParserUpgrade
 
 from wye.drivers.http.reply import HttpReply
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
@@ -154,17 +154,18 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.end(BadAnswer(f"{self._peer} sent bytes that nobody asked for"))
             return
-        if not reply.status and len(data) > MAX_HEAD_BYTES:
+        if not reply.status and len(data) > (room := MAX_HEAD_BYTES - self._silent_bytes):
             # Only so can a head that is too long be told from a short one with much body behind it.
-            self.data_received(data[:MAX_HEAD_BYTES])
-            self.data_received(data[MAX_HEAD_BYTES:])
+            self.data_received(data[:room])
+            self.data_received(data[room:])
             return
         assert reply.parser is not None
         try:
             reply.parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:
             if not reply.complete:
-                self.end(BadAnswer(f"{self._peer} sent an answer that is not HTTP/1.1: {error}"))
+                cause = "status 101" if isinstance(error, HttpParserUpgrade) else error
+                self.end(BadAnswer(f"{self._peer} sent an answer that is not HTTP/1.1: {cause}"))
                 return
             reply.reusable = False
         if reply.complete:
@@ -177,8 +178,8 @@ class Connection(asyncio.Protocol):
             self.wake()
         else:
             self._silent_bytes += len(data)
-            if self._silent_bytes > MAX_HEAD_BYTES:
-                self.end(BadAnswer(f"{self._peer} sent more than {MAX_HEAD_BYTES} bytes of headers"))
+            if self._silent_bytes >= MAX_HEAD_BYTES:
+                self.end(BadAnswer(f"{self._peer} sent {MAX_HEAD_BYTES} bytes of headers without an end"))
 
     def eof_received(self) -> None:
         # Not left to connection_lost: that waits until the rest of the request is written, which nobody reads now.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from httptools import HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
@@ -21,7 +21,7 @@ class Carrier(Protocol):
 
 
 class HttpReply:
-    """One answer; see the port. The `on_` methods belong to the parser."""
+    """One answer; see the port. The `on_` methods belong to the parser: what they raise stops it."""
 
     __slots__ = (
         "_carrier",
@@ -81,7 +81,7 @@ class HttpReply:
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self.reusable = False  # a second answer, to no question
+            raise HttpParserError("a second answer, to no question")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # the rest are trailers
@@ -90,19 +90,17 @@ class HttpReply:
     def on_headers_complete(self) -> None:
         assert self.parser is not None
         status = self.parser.get_status_code()
-        if self.complete:
-            return
         if status < 200:
             self.headers.clear()
             return
         self.status = status
         if self.bodiless:
             self.complete = True
-            self.reusable = False  # the parser would take the next answer for this one's body
+            raise HttpParserError("the parser must not look for a body")
         self._carrier.wake()
 
     def on_message_complete(self) -> None:
-        if self.status and not self.complete:
+        if self.status:  # not an interim answer
             assert self.parser is not None
             self.complete = True
             self.reusable = self.parser.should_keep_alive()
