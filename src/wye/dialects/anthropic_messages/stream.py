@@ -59,13 +59,12 @@ from wye.kernel.sse import Frame, SseDecoder, frame
 
 _STOP = frame(b'{"type":"message_stop"}', "message_stop")
 
-# A quotation mark inside a JSON string is escaped, and a line break too: text cannot look like any of these.
+# A quotation mark inside a JSON string is escaped, so text cannot look like this. The pattern begins with a single
+# literal: it is searched for in every chunk, and an alternative at its front would make that six times slower.
 TAP = TapRules(
     markers=re.compile(
-        rb"^event: ?(?:message_(?:start|delta|stop)|error)\b"
-        rb'|"type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"'
-        rb'|"error"\s*:\s*\{',
-        re.MULTILINE,
+        rb'"(?:type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"'
+        rb'|(?<=data: \{")error"\s*:)'  # servers in between that send an error without its type
     ),
     terminator=_STOP,
 )
@@ -374,9 +373,9 @@ class Encoder:
             self._losses.add(f"choices[{event.choice}]", f"{NAME} gives one answer")
             return b""
         if event.index == self._open:
-            if isinstance(event, PartStart | PartEnd):
+            if isinstance(event, PartEnd):
                 return self._stop()
-            return self._delta(event) if self._said else b""
+            return self._delta(event) if self._said and not isinstance(event, PartStart) else b""
         if self._open is None and isinstance(event, PartStart):
             return self._begin(event)
         self._waiting.setdefault(event.index, []).append(event)
