@@ -157,27 +157,6 @@ async def test_cancelling_a_read_ends_the_connection(call: Call):
         await server.lost()
 
 
-async def test_cancelling_in_the_round_in_which_a_kept_connection_is_lost_frees_its_place(opener: Opener):
-    transport = opener(max_connections=1)
-
-    async def script(visit: Visit) -> None:
-        await visit.request()
-        await visit.say(OK)
-        if visit.number == 1:
-            await visit.request()
-
-    async with scripted_server(script) as server:
-        await (await ask(transport, server.origin)).read_all(10, 5)
-        task = asyncio.ensure_future(ask(transport, server.origin))
-        await asyncio.sleep(0)
-        connection = next(iter(transport._pools[server.origin]._members))  # type: ignore[attr-defined]
-        connection.connection_lost(None)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await (await ask(transport, server.origin)).read_all(10, 5) == b"ok"
-
-
 async def test_cancelling_a_handshake_leaves_no_connection(opener: Opener):
     transport = opener(max_connections=1)
     with socket.create_server(("127.0.0.1", 0)) as mute:

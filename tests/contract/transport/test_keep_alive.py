@@ -9,7 +9,7 @@ import pytest
 from wye.kernel.errors import ClockExpired, ConnectFailed, StreamCut
 from wye.ports.transport import Transport
 
-from .conftest import Call, Opener, ask
+from .conftest import Opener, ask
 from .scripted_server import ScriptedServer, Visit, answering, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -239,45 +239,6 @@ async def test_a_call_that_waits_too_long_runs_out_of_its_connect_clock_and_leav
         assert await asyncio.gather(first, second) == [b"ok", b"ok"]
 
 
-@pytest.mark.parametrize("freed_by", [OK, b"", b"nonsense"], ids=["an answer", "an end", "garbage"])
-async def test_what_a_cancelled_waiter_was_given_goes_to_the_next(opener: Opener, freed_by: bytes):
-    """The waiter is cancelled in the very round of the loop in which its turn comes."""
-    transport = opener(max_connections=1)
-    go = asyncio.Event()
-
-    async def script(visit: Visit) -> None:
-        while True:
-            await visit.request()
-            if visit.number > 1 or len(server.requests) > 1:
-                await visit.say(OK)
-                continue
-            await go.wait()
-            await visit.say(freed_by)
-            if freed_by != OK:
-                return
-
-    async def first_call() -> None:
-        try:
-            await fetch(transport, server)
-        except StreamCut:
-            pass
-        finally:
-            second.cancel()
-
-    async with scripted_server(script) as server:
-        first = asyncio.ensure_future(first_call())
-        await asyncio.sleep(0.05)
-        second = asyncio.ensure_future(fetch(transport, server))
-        third = asyncio.ensure_future(fetch(transport, server))
-        await asyncio.sleep(0.02)
-        go.set()
-        await asyncio.gather(first, return_exceptions=True)
-        assert await asyncio.wait_for(third, 5) == b"ok"
-        await asyncio.gather(second, return_exceptions=True)
-        assert second.cancelled() or second.done()
-        assert await asyncio.wait_for(fetch(transport, server), 5) == b"ok"
-
-
 async def test_close_ends_idle_busy_and_waiting_calls_and_refuses_later_ones(opener: Opener):
     transport = opener(max_connections=2)
 
@@ -309,16 +270,3 @@ async def test_close_ends_kept_connections(transport: Transport):
         await fetch(transport, server)
         await transport.close()
         await server.lost()
-
-
-async def test_many_origins_do_not_pile_up(transport: Transport, call: Call):
-    from wye.drivers.http import transport as driver
-
-    async with scripted_server(answering(OK)) as server:
-        assert await fetch(transport, server) == b"ok"
-        for number in range(300):
-            with pytest.raises(ConnectFailed):
-                await call(type(server.origin)("unix", socket_path=f"/nowhere/{number}"))
-        assert len(transport._pools) <= driver._MANY_POOLS  # type: ignore[attr-defined]
-        assert await fetch(transport, server) == b"ok"
-        assert server.visits == 1

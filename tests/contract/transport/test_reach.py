@@ -123,26 +123,6 @@ async def test_a_server_that_accepts_and_leaves_at_once_is_an_upstream_error_not
             assert not isinstance(raised.value, ClockExpired)
 
 
-async def test_a_connection_lost_while_it_is_being_made_leaves_its_place(
-    opener: Opener, monkeypatch: pytest.MonkeyPatch
-):
-    from wye.drivers.http.route import Route
-
-    transport = opener(max_connections=1)
-    dial = Route.dial
-
-    async def dial_and_lose(self: Route, connection: asyncio.Protocol) -> None:
-        await dial(self, connection)
-        connection.connection_lost(None)
-
-    async with scripted_server(answering(OK)) as server:
-        monkeypatch.setattr(Route, "dial", dial_and_lose)
-        with pytest.raises(ConnectFailed, match="closed it at once"):
-            await ok(transport, server.origin)
-        monkeypatch.undo()
-        assert await ok(transport, server.origin)
-
-
 # Proxies
 
 

@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
     async def exchange(self, head: bytes, body: bytes, bodiless: bool, headers_s: float) -> HttpReply:
         """Send a request and wait for the head of its answer. `bodiless`: the answer to this method has no body."""
         self._reply = reply = HttpReply(self, bodiless)
-        self._silent_bytes = self._unread_bytes = 0
+        self._silent_bytes = 0
         if len(body) < _JOIN_BELOW_BYTES:
             self._transport.write(head + body)
         else:
@@ -204,8 +204,7 @@ class Connection(asyncio.Protocol):
         self._reply = None
         self._used = True
         reply.parser = None
-        if self._paused:
-            self._resume()
+        self.drained()
         if reply.reusable and not self._transport.get_write_buffer_size():
             self._keeper.keep(self)
         else:
