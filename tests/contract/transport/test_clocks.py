@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from wye.kernel.clock import monotonic_s
-from wye.kernel.errors import ClockExpired
+from wye.kernel.errors import ClockExpired, StreamCut
 from wye.ports.transport import Origin, Transport
 
 from .conftest import Call, Opener, ask
@@ -230,3 +230,19 @@ async def test_an_answer_that_ends_while_held_back_still_gives_its_connection_ba
             await asyncio.sleep(0.1)
             assert len(await reply.read_all(size, 5)) == size
         assert server.visits == 1
+
+
+async def test_what_was_held_back_is_still_read_when_the_transport_closes_and_then_cut(transport: Transport):
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n")
+        await visit.say(bytes(8_000_000))
+        await visit.left()
+
+    async with scripted_server(script) as server:
+        reply = await ask(transport, server.origin)
+        await asyncio.sleep(0.2)
+        await transport.close()
+        assert len(await reply.read(5)) > 262_144
+        with pytest.raises(StreamCut, match="shutting down"):
+            await reply.read(5)

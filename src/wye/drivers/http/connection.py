@@ -103,6 +103,8 @@ class Connection(asyncio.Protocol):
     async def wait(self, timeout_s: float, clock: str) -> None:
         """Until `wake`. Whoever waits longer than `timeout_s`, or is cancelled, ends the connection."""
         loop = self._loop
+        reply = self._reply
+        assert reply is not None
         self._waiter = waiter = loop.create_future()
         self._clock = clock
         self._timeout_s = timeout_s
@@ -112,8 +114,11 @@ class Connection(asyncio.Protocol):
         try:
             await waiter
         except asyncio.CancelledError:
-            self.end(StreamCut("The call was cancelled"))
-            self._keeper.lose(self)  # a lost connection's place was meant for this caller, who is gone
+            # In this very round the answer may have come to its end and the connection to another caller.
+            if self._reply is reply:
+                self.end(StreamCut("The call was cancelled"))
+            elif isinstance(reply.error, KeptConnectionLost):
+                self._keeper.lose(self)  # its place was meant for this caller, who is gone
             raise
 
     def wake(self) -> None:
@@ -126,8 +131,9 @@ class Connection(asyncio.Protocol):
     def drained(self) -> None:
         """The reader took all there was."""
         self._unread_bytes = 0
-        if self._paused:
-            self._resume()
+        if self._paused and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
 
     def end(self, error: UpstreamError) -> None:
         """Close the socket at once; a reader who still wants more gets `error`. Idempotent."""
@@ -174,7 +180,8 @@ class Connection(asyncio.Protocol):
             self._silent_bytes = 0
             self._unread_bytes += len(data)
             if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
-                self._pause()
+                self._paused = True
+                self._transport.pause_reading()
             self.wake()
         else:
             self._silent_bytes += len(data)
@@ -210,14 +217,6 @@ class Connection(asyncio.Protocol):
         else:
             self.end(StreamCut(f"{self._peer} does not keep this connection"))
         self.wake()
-
-    def _pause(self) -> None:
-        self._paused = True
-        self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        self._paused = False
-        self._transport.resume_reading()
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
