@@ -106,6 +106,13 @@ class UsageReport(msgspec.Struct, tag="usage"):
     extras: Extras | None = None
 
 
+class Aside(msgspec.Struct, tag="aside"):
+    """Members that only their own dialect understands, told on the way: of one choice, or of the whole answer."""
+
+    extras: Extras
+    choice: int | None = None
+
+
 class Ping(msgspec.Struct, tag="ping"):
     """The upstream says that it is alive; the answer is no further."""
 
@@ -121,7 +128,7 @@ class Failure(msgspec.Struct):
 
 
 Delta = TextDelta | ThinkingDelta | SignatureDelta | RefusalDelta | ArgumentsDelta | CitationDelta | OpaqueDelta
-Event = Start | PartStart | Delta | PartEnd | Finish | UsageReport | Ping | End | Failure
+Event = Start | PartStart | Delta | PartEnd | Finish | UsageReport | Aside | Ping | End | Failure
 
 _DELTAS = (TextDelta, ThinkingDelta, RefusalDelta, ArgumentsDelta, SignatureDelta, CitationDelta, OpaqueDelta)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from wye.canon.events import (
     ArgumentsDelta,
+    Aside,
     CitationDelta,
     End,
     Event,
@@ -77,10 +78,15 @@ class Fold:
                 choice = self._choice(event.choice)
                 choice.finish_reason = event.reason
                 choice.stop_sequence = event.stop_sequence
-                choice.extras = event.extras
+                choice.extras = _merged(choice.extras, event.extras)
             case UsageReport():
                 self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
                 self._extras = _merged(self._extras, event.extras)
+            case Aside(choice=None):
+                self._extras = _merged(self._extras, event.extras)
+            case Aside():
+                choice = self._choice(event.choice or 0)
+                choice.extras = _merged(choice.extras, event.extras)
             case Failure():
                 self.failure = event.error
             case End():

@@ -9,6 +9,7 @@ import msgspec
 
 from wye.canon.events import (
     ArgumentsDelta,
+    Aside,
     CitationDelta,
     Delta,
     End,
@@ -327,6 +328,9 @@ class Encoder:
             case UsageReport():
                 self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
                 self._report |= own_extras(event.extras, NAME, self._losses, "", "info")
+                return b""
+            case Aside():
+                own_extras(event.extras, NAME, self._losses, "", "info")
                 return b""
             case Ping():
                 return _PING

@@ -1,0 +1,26 @@
+"""OpenAI's Chat Completions API. https://platform.openai.com/docs/api-reference/chat"""
+
+from wye.dialects.dialect import Dialect
+from wye.dialects.openai_chat.decoder import Decoder
+from wye.dialects.openai_chat.encoder import Encoder
+from wye.dialects.openai_chat.errors import decode_error, encode_error, encode_stream_error
+from wye.dialects.openai_chat.name import NAME
+from wye.dialects.openai_chat.request import decode_request, encode_request
+from wye.dialects.openai_chat.response import decode_response, decode_usage, encode_response
+from wye.dialects.openai_chat.tap import TAP
+
+DIALECT = Dialect(
+    name=NAME,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    decode_usage=decode_usage,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    stream_content_type=b"text/event-stream; charset=utf-8",
+    tap=TAP,
+    encode_error=encode_error,
+    encode_stream_error=encode_stream_error,
+    decode_error=decode_error,
+)

@@ -1,0 +1,245 @@
+"""Events as the chunks that clients of the Chat Completions API expect.
+
+https://platform.openai.com/docs/api-reference/chat/streaming
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from wye.canon.events import (
+    ArgumentsDelta,
+    Aside,
+    CitationDelta,
+    End,
+    Event,
+    Failure,
+    Finish,
+    OpaqueDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    RefusalDelta,
+    SignatureDelta,
+    Start,
+    TextDelta,
+    ThinkingDelta,
+    UsageReport,
+)
+from wye.canon.extras import own_extras
+from wye.canon.loss import Losses
+from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.request import ChatRequest
+from wye.canon.usage import Usage
+from wye.dialects.openai_chat.annotations import encode_annotation
+from wye.dialects.openai_chat.errors import encode_stream_error
+from wye.dialects.openai_chat.name import NAME
+from wye.dialects.openai_chat.reasoning import encode_detail
+from wye.dialects.openai_chat.response import encode_audio, encode_reason, encode_usage, note_stop_sequence, placed
+from wye.dialects.openai_chat.tools import encode_tool_call
+from wye.kernel import clock
+from wye.kernel.ids import new_id
+from wye.kernel.json import JsonObject, encode
+
+DONE = b"data: [DONE]\n\n"
+
+
+class Encoder:
+    """Implements `dialects.dialect.StreamEncoder`: one id in all chunks, the role in the first of each choice."""
+
+    def __init__(self, request: ChatRequest, losses: Losses) -> None:
+        self._include_usage = bool(request.include_usage)
+        self._losses = losses
+        self._prefix = b""
+        self._begun = False
+        self._usage: Usage | None = None
+        self._members: JsonObject = {}
+        """Members of the whole answer that came on the way; said with the next chunk."""
+        self._choices: dict[int, _Choice] = {}
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case TextDelta(logprobs=None):
+                choice = self._choices.get(event.choice)
+                if choice is None or self._members:
+                    return self._delta(event.choice, {"content": event.text})
+                choice.said += len(event.text)
+                return b'%b{"content":%b}%b' % (choice.prefix, encode(event.text), choice.suffix)
+            case TextDelta():
+                self._choice(event.choice).said += len(event.text)
+                return self._delta(event.choice, {"content": event.text}, logprobs=event.logprobs)
+            case ThinkingDelta():
+                self._choice(event.choice).thought.append(event.text)
+                return self._delta(event.choice, {"reasoning_content": event.text})
+            case ArgumentsDelta():
+                return self._arguments(event)
+            case RefusalDelta():
+                return self._delta(event.choice, {"refusal": event.text}, logprobs=event.logprobs)
+            case Start():
+                return self._start(event)
+            case PartStart():
+                return self._part(event.index, event.part, event.choice)
+            case PartEnd():
+                return self._part_end(event)
+            case SignatureDelta():
+                self._choice(event.choice).signature += event.signature
+                return b""
+            case CitationDelta():
+                return self._citation(event)
+            case OpaqueDelta():
+                return self._opaque(event)
+            case Finish():
+                return self._finish(event)
+            case UsageReport():
+                self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
+                if event.extras:
+                    self._members.update(own_extras(event.extras, NAME, self._losses, "", "info"))
+                return b""
+            case Aside(choice=None):
+                self._members.update(own_extras(event.extras, NAME, self._losses, "", "info"))
+                return b""
+            case Aside():
+                return self._aside(event.choice or 0, event)
+            case Ping():
+                return b""
+            case End():
+                return self._end()
+            case Failure():
+                return encode_stream_error(event.error, "")
+            case _:
+                assert_never(event)
+
+    def _start(self, event: Start) -> bytes:
+        head: JsonObject = {
+            "id": event.id or new_id("chatcmpl-"),
+            "object": "chat.completion.chunk",
+            "created": clock.unix_s() if event.created is None else event.created,
+            "model": event.model,
+        }
+        if event.service_tier is not None:
+            head["service_tier"] = event.service_tier
+        head.update(own_extras(event.extras, NAME, self._losses, "", "info"))
+        self._usage = event.usage
+        self._prefix = b"data: " + encode(head)[:-1]
+        return self._delta(0, {})
+
+    def _choice(self, index: int) -> _Choice:
+        found = self._choices.get(index)
+        if found is None:
+            found = self._choices[index] = _Choice(self._prefix, index)
+        return found
+
+    def _chunk(self, choices: list[JsonObject], **members: Any) -> bytes:
+        if self._members:
+            members = {**self._members, **members}
+            self._members = {}
+        return b"%b,%b\n\n" % (self._prefix, encode({"choices": choices, **members})[1:])
+
+    def _delta(self, index: int, delta: JsonObject, **members: Any) -> bytes:
+        choice = self._choice(index)
+        if not choice.begun:
+            choice.begun = True
+            delta = {"role": "assistant", "content": "", "refusal": None, **delta}
+        said: JsonObject = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        return self._chunk([{**said, **members}])
+
+    def _part(self, index: int, part: Part, at: int) -> bytes:
+        choice = self._choice(at)
+        path = f"choices[{at}].message.content[{index}]"
+        match part:
+            case Text():
+                own_extras(part.extras, NAME, self._losses, path, "info")
+                choice.text_from = choice.said
+                return self.encode(TextDelta(index, part.text, at)) if part.text else b""
+            case Refusal():
+                return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
+            case Thinking():
+                choice.begin_thinking(part)
+                return self.encode(ThinkingDelta(index, part.text, at)) if part.text else b""
+            case ToolCall():
+                call = encode_tool_call(part, self._losses, path)
+                if call is None:
+                    return b""
+                choice.calls[index] = (len(choice.calls), part.kind)
+                return self._delta(at, {"tool_calls": [{"index": choice.calls[index][0], **call}]})
+            case Audio():
+                choice.audio.add(index)
+                return self._delta(at, {"audio": encode_audio(part, self._losses, path)})
+            case _:
+                what = (part.type if isinstance(part, Opaque) else type(part).__name__.lower()) or "such part"
+                self._losses.add(path, f"{NAME} has no {what} in answers")
+                return b""
+
+    def _arguments(self, event: ArgumentsDelta) -> bytes:
+        known = self._choice(event.choice).calls.get(event.index)
+        if known is None:
+            return b""
+        position, kind = known
+        below = {"input": event.text} if kind == "custom" else {"arguments": event.text}
+        return self._delta(event.choice, {"tool_calls": [{"index": position, kind: below}]})
+
+    def _part_end(self, event: PartEnd) -> bytes:
+        choice = self._choice(event.choice)
+        thought = choice.end_thinking(event.index)
+        if thought is None:
+            return b""
+        detail = encode_detail(thought, choice.details, self._losses, f"choices[{event.choice}].message")
+        choice.details += 1
+        return self._delta(event.choice, {"reasoning_details": [detail]})
+
+    def _citation(self, event: CitationDelta) -> bytes:
+        choice = self._choice(event.choice)
+        citation = placed(event.citation, choice.text_from, choice.said - choice.text_from)
+        said = encode_annotation(citation, self._losses, f"choices[{event.choice}].message.annotations")
+        return self._delta(event.choice, {"annotations": [said]})
+
+    def _opaque(self, event: OpaqueDelta) -> bytes:
+        if event.index not in self._choice(event.choice).audio:
+            return b""
+        return self._delta(event.choice, {"audio": event.value})
+
+    def _aside(self, index: int, event: Aside) -> bytes:
+        own = dict(own_extras(event.extras, NAME, self._losses, f"choices[{index}]", "info"))
+        return self._delta(index, own.pop("message", {}), **own) if own else b""
+
+    def _finish(self, event: Finish) -> bytes:
+        path = f"choices[{event.choice}]"
+        note_stop_sequence(event.stop_sequence, self._losses, path)
+        own = dict(own_extras(event.extras, NAME, self._losses, path, "info"))
+        own.setdefault("finish_reason", encode_reason(event.reason, self._losses, path))
+        return self._delta(event.choice, {}, **own)
+
+    def _end(self) -> bytes:
+        if self._include_usage and self._usage is not None:
+            return self._chunk([], usage=encode_usage(self._usage, self._losses)) + DONE
+        return self._chunk([]) + DONE if self._members else DONE
+
+
+class _Choice:
+    """What must be known of one choice to continue it. `prefix` and `suffix` stand around a plain chunk's delta."""
+
+    def __init__(self, prefix: bytes, index: int) -> None:
+        self.prefix = b'%b,"choices":[{"index":%d,"delta":' % (prefix, index)
+        self.suffix = b',"logprobs":null,"finish_reason":null}]}\n\n'
+        self.begun = False
+        self.said = 0
+        """Characters of text so far."""
+        self.text_from = 0
+        """Where the open text part begins among them."""
+        self.calls: dict[int, tuple[int, str]] = {}
+        self.audio: set[int] = set()
+        self.thought: list[str] = []
+        self.signature = ""
+        self.details = 0
+        self._thinking: Thinking | None = None
+
+    def begin_thinking(self, part: Thinking) -> None:
+        self._thinking = part
+        self.thought, self.signature = [], part.signature or ""
+
+    def end_thinking(self, index: int) -> Thinking | None:
+        """The thought that ended, when it holds what must come back unchanged."""
+        part, self._thinking = self._thinking, None
+        if part is None or not (self.signature or part.redacted is not None or part.id or part.extras):
+            return None
+        return Thinking("".join(self.thought), self.signature or None, part.redacted, part.id, part.extras)

@@ -1,0 +1,84 @@
+"""Reasoning in messages. OpenAI's Chat API shows none; these members are what its relatives and their clients use.
+
+`reasoning_content` (or `reasoning`) is the text: https://api-docs.deepseek.com/guides/reasoning_model .
+`reasoning_details` holds what must come back unchanged, signatures and encrypted reasoning included:
+https://openrouter.ai/docs/use-cases/reasoning-tokens
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from wye.canon.extras import extras_of, own_extras
+from wye.canon.loss import Losses
+from wye.canon.parts import Thinking
+from wye.dialects.openai_chat.name import NAME
+from wye.kernel.json import JsonObject, as_list, as_object
+
+TEXT_MEMBERS = ("reasoning_content", "reasoning")
+
+
+def take_thinking(members: JsonObject) -> list[Thinking]:
+    """Remove the reasoning from a message's members. The details, where there are any, say all that the text says."""
+    text = ""
+    for name in TEXT_MEMBERS:
+        value = members.get(name)
+        if isinstance(value, str):
+            text = text or value
+            del members[name]
+    details = as_list(members.get("reasoning_details"))
+    if details:
+        thoughts = [_decode_detail(detail) for detail in details]
+        if all(thoughts):
+            del members["reasoning_details"]
+            return [thought for thought in thoughts if thought is not None]
+    return [Thinking(text)] if text else []
+
+
+def _decode_detail(value: Any) -> Thinking | None:
+    detail = dict(as_object(value) or {})
+    kind = detail.pop("type", None)
+    identity = detail.pop("id", None)
+    if kind == "reasoning.encrypted":
+        thought = Thinking(redacted=str(detail.pop("data", "")))
+    elif kind in ("reasoning.text", "reasoning.summary"):
+        name = "text" if kind == "reasoning.text" else "summary"
+        thought = Thinking(str(detail.pop(name, None) or ""), detail.pop("signature", None))
+        if kind == "reasoning.summary":
+            detail["type"] = kind
+    else:
+        return None
+    thought.id = identity if isinstance(identity, str) else None
+    detail.pop("index", None)
+    thought.extras = extras_of(NAME, {name: value for name, value in detail.items() if value is not None})
+    return thought
+
+
+def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> JsonObject:
+    """The members to merge into a message or a delta."""
+    thoughts = list(thoughts)
+    members: JsonObject = {}
+    if text := "".join(thought.text for thought in thoughts):
+        members["reasoning_content"] = text
+    if any(thought.signature or thought.redacted is not None or thought.id or thought.extras for thought in thoughts):
+        members["reasoning_details"] = [
+            encode_detail(thought, index, losses, path) for index, thought in enumerate(thoughts)
+        ]
+    return members
+
+
+def encode_detail(thought: Thinking, index: int, losses: Losses, path: str) -> JsonObject:
+    """One thought as it must come back."""
+    own = dict(own_extras(thought.extras, NAME, losses, path))
+    if thought.redacted is not None:
+        detail: JsonObject = {"type": "reasoning.encrypted", "data": thought.redacted}
+    elif own.get("type") == "reasoning.summary":
+        detail = {"type": own.pop("type"), "summary": thought.text}
+    else:
+        detail = {"type": "reasoning.text", "text": thought.text}
+    if thought.signature is not None:
+        detail["signature"] = thought.signature
+    if thought.id is not None:
+        detail["id"] = thought.id
+    return {**detail, "index": index, **own}

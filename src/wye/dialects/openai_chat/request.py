@@ -1,0 +1,342 @@
+"""Requests of the Chat Completions API. https://platform.openai.com/docs/api-reference/chat/create"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wye.canon.extras import extras_of, own_extras
+from wye.canon.loss import Losses, cannot_say
+from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
+from wye.dialects.dialect import Quirks
+from wye.dialects.openai_chat.content import decode_cache, decode_parts, encode_cache, encode_content, encode_part
+from wye.dialects.openai_chat.name import NAME
+from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
+from wye.dialects.openai_chat.tools import (
+    decode_tool_choice,
+    decode_tools,
+    encode_tool_call,
+    encode_tool_choice,
+    encode_tools,
+    take_tool_calls,
+)
+from wye.kernel.errors import BadRequest, Unprocessable
+from wye.kernel.fields import Fields
+from wye.kernel.json import JsonObject
+
+_TIERS = ("auto", "default", "flex", "scale", "priority")
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+_PLAIN = (
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("frequency_penalty", "frequency_penalty"),
+    ("presence_penalty", "presence_penalty"),
+    ("logit_bias", "logit_bias"),
+    ("seed", "seed"),
+    ("n", "n"),
+    ("logprobs", "logprobs"),
+    ("top_logprobs", "top_logprobs"),
+    ("parallel_tool_calls", "parallel_tool_calls"),
+    ("verbosity", "verbosity"),
+    ("user", "user"),
+    ("metadata", "metadata"),
+    ("store", "store"),
+    ("prompt_cache_key", "prompt_cache_key"),
+)
+"""(wire, canonical) names of the members that are said as they are."""
+
+
+def decode_request(body: JsonObject) -> ChatRequest:
+    fields = Fields(body)
+    options = fields.fields("stream_options")
+    effort = fields.str("reasoning_effort")
+    limit = fields.int("max_completion_tokens")
+    if limit is None:
+        limit = fields.int("max_tokens")
+    request = ChatRequest(
+        model=fields.required_str("model"),
+        messages=_decode_messages(fields),
+        stream=fields.bool("stream") or False,
+        include_usage=options.bool("include_usage") if options else None,
+        max_tokens=limit,
+        temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
+        frequency_penalty=fields.number("frequency_penalty"),
+        presence_penalty=fields.number("presence_penalty"),
+        logit_bias=fields.dict("logit_bias"),
+        seed=fields.int("seed"),
+        stop=fields.strings("stop"),
+        n=fields.int("n"),
+        logprobs=fields.bool("logprobs"),
+        top_logprobs=fields.int("top_logprobs"),
+        tools=decode_tools(fields),
+        tool_choice=decode_tool_choice(fields),
+        parallel_tool_calls=fields.bool("parallel_tool_calls"),
+        output=_decode_output(fields),
+        verbosity=fields.str("verbosity"),
+        reasoning=Reasoning(effort=effort) if effort is not None else None,
+        cache=decode_cache(fields),
+        user=fields.str("user"),
+        metadata=fields.dict("metadata"),
+        service_tier=fields.str("service_tier"),
+        store=fields.bool("store"),
+        prompt_cache_key=fields.str("prompt_cache_key"),
+    )
+    rest = fields.rest()
+    if options is not None and options.rest():
+        rest["stream_options"] = options.rest()
+    request.extras = extras_of(NAME, rest)
+    return request
+
+
+def _decode_messages(fields: Fields) -> list[Message]:
+    if not fields.has("messages"):
+        raise Unprocessable("messages is required", param="messages")
+    messages: list[Message] = []
+    joined = False
+    for item in fields.each("messages"):
+        message, is_result = _decode_message(item)
+        # Results of one turn belong together, as they do in the dialects that keep them in one message.
+        if is_result and joined:
+            messages[-1].parts += message.parts
+        else:
+            messages.append(message)
+        joined = is_result
+    if not messages:
+        raise Unprocessable("messages must hold at least one message", param="messages")
+    return messages
+
+
+def _decode_message(fields: Fields) -> tuple[Message, bool]:
+    """The message, and whether it is a tool's result."""
+    role = fields.one_of("role", ("system", "developer", "user", "assistant", "tool", "function"))
+    match role:
+        case None:
+            raise BadRequest(f"{fields.at('role')} is required", param=fields.at("role"))
+        case "tool" | "function":
+            called = fields.str("tool_call_id") if role == "tool" else fields.str("name")
+            if called is None:
+                missing = fields.at("tool_call_id" if role == "tool" else "name")
+                raise BadRequest(f"{missing} is required", param=missing)
+            parts = decode_parts(fields.any("content"), fields.at("content"))
+            result = ToolResult(called, parts, cache=decode_cache(fields))
+            result.extras = extras_of(NAME, fields.rest())
+            return Message("user", [result]), True
+        case "assistant":
+            return _decode_assistant(fields), False
+        case "system" | "developer" | "user":
+            if not fields.has("content"):
+                raise BadRequest(f"{fields.at('content')} is required", param=fields.at("content"))
+            message = Message(role, decode_parts(fields.any("content"), fields.at("content")), fields.str("name"))
+            _mark_last(message.parts, fields)
+            message.extras = extras_of(NAME, fields.rest())
+            return message, False
+        case _:  # pragma: no cover - one_of lets no other through
+            raise AssertionError(role)
+
+
+def _mark_last(parts: list[Part], fields: Fields) -> None:
+    """A cache mark on a message stands for its last part."""
+    if not fields.has("cache_control"):
+        return
+    mark = decode_cache(fields)
+    if parts and isinstance(parts[-1], Text):
+        parts[-1].cache = parts[-1].cache or mark
+
+
+def _decode_assistant(fields: Fields) -> Message:
+    name = fields.str("name")
+    parts = decode_parts(fields.any("content"), fields.at("content"))
+    refusal = fields.str("refusal")
+    if refusal is not None:
+        parts.append(Refusal(refusal))
+    audio = fields.fields("audio")
+    if audio is not None:
+        said = Audio("", id=audio.required_str("id"))
+        said.extras = extras_of(NAME, audio.rest())
+        parts.append(said)
+    _mark_last(parts, fields)
+    rest = fields.rest()
+    calls = take_tool_calls(rest)
+    if rest.get("tool_calls"):
+        at = fields.at("tool_calls")
+        raise BadRequest(f"{at} must be an array of calls, each with a name and its arguments as text", param=at)
+    thoughts: list[Part] = [*take_thinking(rest)]
+    for empty in ("tool_calls", "function_call", "refusal", "audio", "content", "annotations"):
+        if empty in rest and not rest[empty]:
+            del rest[empty]
+    return Message("assistant", [*thoughts, *parts, *calls], name, extras_of(NAME, rest))
+
+
+def _decode_output(fields: Fields) -> OutputFormat | None:
+    form = fields.fields("response_format")
+    if form is None:
+        return None
+    kind = form.one_of("type", ("text", "json_object", "json_schema"))
+    match kind:
+        case "text" | "json_object":
+            return OutputFormat(kind, extras=extras_of(NAME, form.rest()))
+        case "json_schema":
+            below = form.fields("json_schema")
+            if below is None:
+                raise BadRequest(f"{form.at('json_schema')} is required", param=form.at("json_schema"))
+            output = OutputFormat(
+                "json_schema", below.dict("schema"), below.str("name"), below.str("description"), below.bool("strict")
+            )
+            rest, inner = form.rest(), below.rest()
+            output.extras = extras_of(NAME, {**rest, "json_schema": inner} if inner else rest)
+            return output
+        case _:
+            raise BadRequest(f"{form.at('type')} is required", param=form.at("type"))
+
+
+def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> JsonObject:
+    own = dict(own_extras(request.extras, NAME, losses, ""))
+    body: JsonObject = {"model": request.model, "messages": _encode_messages(request, losses, quirks)}
+    if request.stream:
+        body["stream"] = True
+    options: JsonObject = {} if request.include_usage is None else {"include_usage": request.include_usage}
+    options.update(own.pop("stream_options", {}))
+    if options and request.stream:
+        body["stream_options"] = options
+    if request.max_tokens is not None:
+        body[quirks.max_tokens_key] = request.max_tokens
+    for wire, canonical in _PLAIN:
+        value = getattr(request, canonical)
+        if value is not None:
+            body[wire] = value
+    if request.stop:
+        body["stop"] = request.stop
+    if request.top_k is not None:
+        losses.add("top_k", f"{NAME} has no such setting")
+    if request.cache is not None:
+        body.update(encode_cache(request.cache, losses, "request"))
+    tools = encode_tools(request.tools, losses) if request.tools is not None else []
+    if tools:
+        body["tools"] = tools
+    if request.tool_choice is not None:
+        if tools:
+            body["tool_choice"] = encode_tool_choice(request.tool_choice, request.tools or [], losses)
+        elif request.tool_choice.mode not in ("auto", "none"):
+            losses.add("tool_choice", "there is no tool left to choose")
+    if not tools:
+        body.pop("parallel_tool_calls", None)
+    if request.output is not None:
+        body["response_format"] = _encode_output(request.output, losses)
+    if request.reasoning is not None:
+        _encode_reasoning(request.reasoning, body, losses)
+    if request.service_tier is not None:
+        if request.service_tier in _TIERS:
+            body["service_tier"] = request.service_tier
+        elif request.service_tier == "standard_only":
+            body["service_tier"] = "default"
+        else:
+            losses.add("service_tier", f"{NAME} has no tier {request.service_tier!r}", "info")
+    return {**body, **own}
+
+
+def _encode_reasoning(reasoning: Reasoning, body: JsonObject, losses: Losses) -> None:
+    own_extras(reasoning.extras, NAME, losses, "reasoning")
+    if reasoning.effort in _EFFORTS:
+        body["reasoning_effort"] = reasoning.effort
+    elif reasoning.effort == "max":
+        body["reasoning_effort"] = "xhigh"
+        losses.add("reasoning.effort", f"{NAME} knows no 'max': said as 'xhigh'", "info")
+    elif reasoning.effort is not None:
+        losses.add("reasoning.effort", f"{NAME} knows no effort {reasoning.effort!r}")
+    if reasoning.budget_tokens is not None:
+        losses.add("reasoning.budget_tokens", f"{NAME} has efforts, no budget")
+    elif reasoning.mode == "enabled":
+        losses.add("reasoning.mode", f"{NAME} cannot switch reasoning on", "info")
+    if reasoning.mode == "disabled" and reasoning.effort is None:
+        losses.add("reasoning.mode", f"{NAME} cannot switch reasoning off for every model", "info")
+    if reasoning.display is not None:
+        losses.add("reasoning.display", f"{NAME} has no such setting", "info")
+
+
+def _encode_output(output: OutputFormat, losses: Losses) -> JsonObject:
+    own = dict(own_extras(output.extras, NAME, losses, "response_format"))
+    if output.type != "json_schema":
+        return {"type": output.type, **own}
+    below: JsonObject = {"name": output.name or "answer"}
+    for name, value in (("description", output.description), ("schema", output.schema), ("strict", output.strict)):
+        if value is not None:
+            below[name] = value
+    return {"type": "json_schema", "json_schema": {**below, **own.pop("json_schema", {})}, **own}
+
+
+def _encode_messages(request: ChatRequest, losses: Losses, quirks: Quirks) -> list[JsonObject]:
+    messages: list[JsonObject] = []
+    for i, message in enumerate(request.messages):
+        path = f"messages[{i}]"
+        own = own_extras(message.extras, NAME, losses, path)
+        match message.role:
+            case "assistant":
+                said = _encode_assistant(message.parts, losses, path)
+            case "user" if any(isinstance(part, ToolResult) for part in message.parts):
+                messages += _encode_results(message.parts, losses, path)
+                others: list[Part] = [part for part in message.parts if not isinstance(part, ToolResult)]
+                if not others:
+                    continue
+                said = {"role": "user", "content": encode_content(others, losses, f"{path}.content")}
+            case "system" | "developer" | "user":
+                role = "system" if message.role == "developer" and not quirks.developer_role else message.role
+                said = {"role": role, "content": encode_content(message.parts, losses, f"{path}.content")}
+        if message.name is not None:
+            said["name"] = message.name
+        messages.append({**said, **own})
+    return messages
+
+
+def _encode_results(parts: list[Part], losses: Losses, path: str) -> list[JsonObject]:
+    results: list[JsonObject] = []
+    for i, part in enumerate(parts):
+        if not isinstance(part, ToolResult):
+            continue
+        at = f"{path}.content[{i}]"
+        if part.is_error:
+            losses.add(f"{at}.is_error", f"{NAME} cannot mark a tool's failure; its text says it")
+        content = encode_content(part.parts, losses, f"{at}.content", text_only=True)
+        own = own_extras(part.extras, NAME, losses, at)
+        cache = encode_cache(part.cache, losses, at)
+        results.append({"role": "tool", "tool_call_id": part.call_id, "content": content, **cache, **own})
+    return results
+
+
+def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObject:
+    thoughts = [part for part in parts if isinstance(part, Thinking)]
+    content: list[JsonObject] = []
+    calls: list[JsonObject] = []
+    message: JsonObject = {"role": "assistant", "content": None}
+    for i, part in enumerate(parts):
+        at = f"{path}.content[{i}]"
+        match part:
+            case Thinking():
+                pass
+            case ToolCall():
+                if (call := encode_tool_call(part, losses, at)) is not None:
+                    calls.append(call)
+            case Audio() if part.id is not None:
+                message["audio"] = {"id": part.id, **own_extras(part.extras, NAME, losses, at)}
+            case Text() | Refusal() | Opaque():
+                if (said := encode_part(part, losses, at)) is not None:
+                    content.append(said)
+                if calls:
+                    losses.add(at, f"{NAME} has text before tool calls: their order is lost", "info")
+            case _:
+                raise cannot_say(NAME, f"{type(part).__name__.lower()} from the assistant", at)
+    message["content"] = _assistant_content(content)
+    if calls:
+        message["tool_calls"] = calls
+    if message["content"] is None and not calls and "audio" not in message:
+        message["content"] = ""
+    message.update(encode_thinking(thoughts, losses, path))
+    return message
+
+
+def _assistant_content(content: list[JsonObject]) -> Any:
+    if not content:
+        return None
+    if len(content) == 1 and content[0].keys() == {"type", "text"} and content[0]["type"] == "text":
+        return content[0]["text"]
+    return content

@@ -1,0 +1,305 @@
+"""Answers of the Chat Completions API. https://platform.openai.com/docs/api-reference/chat/object
+
+Reading is lenient: what an upstream says unexpectedly stays whole, as an extra.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from wye.canon.extras import extras_of, own_extras
+from wye.canon.loss import Losses
+from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.usage import Usage
+from wye.dialects.openai_chat.annotations import decode_annotation, encode_annotation
+from wye.dialects.openai_chat.errors import refusal
+from wye.dialects.openai_chat.name import NAME
+from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
+from wye.dialects.openai_chat.tools import encode_tool_call, take_tool_calls
+from wye.kernel import clock
+from wye.kernel.errors import BadAnswer
+from wye.kernel.ids import new_id
+from wye.kernel.json import JsonObject, as_list, as_object, type_name
+
+T = TypeVar("T")
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+
+
+def decode_response(body: JsonObject) -> ChatResponse:
+    if body.get("error"):
+        raise refusal(body)
+    left = dict(body)
+    choices = as_list(left.pop("choices", None))
+    if choices is None:
+        raise BadAnswer(f"The upstream's answer is no completion: its choices are {type_name(body.get('choices'))}")
+    if left.get("object") == "chat.completion":
+        del left["object"]
+    identity, model, created = take(left, "id", str), take(left, "model", str), take(left, "created", int)
+    tier = take(left, "service_tier", str)
+    usage = as_object(left.get("usage"))
+    if usage is not None or "usage" in left:
+        del left["usage"]
+    return ChatResponse(
+        id=identity or new_id("chatcmpl-"),
+        model=model or "",
+        created=created,
+        choices=[_decode_choice(choice, i) for i, choice in enumerate(choices)],
+        usage=None if usage is None else decode_usage(usage),
+        service_tier=tier,
+        extras=extras_of(NAME, left),
+    )
+
+
+def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
+    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
+    value = members.get(name)
+    if value is None:
+        members.pop(name, None)
+    elif isinstance(value, kind) and not isinstance(value, bool):
+        del members[name]
+        return value
+    return None
+
+
+def _decode_choice(value: Any, position: int) -> Choice:
+    members = as_object(value)
+    if members is None:
+        raise BadAnswer(f"The upstream's answer holds {type_name(value)} where a choice should be")
+    left = dict(members)
+    message = as_object(left.pop("message", None))
+    if message is None:
+        raise BadAnswer("The upstream's answer holds a choice without a message")
+    index = take(left, "index", int)
+    reason, extras = take_finish(left)
+    logprobs = as_object(left.pop("logprobs", None))
+    parts, rest = _decode_message(message)
+    if rest:
+        extras["message"] = rest
+    return Choice(
+        parts,
+        reason,
+        position if index is None else index,
+        logprobs=logprobs or None,
+        extras=extras_of(NAME, {**left, **extras}),
+    )
+
+
+def take_finish(members: JsonObject) -> tuple[FinishReason | None, JsonObject]:
+    """Remove the finish reason; one that has no word of ours stays in the extras."""
+    native = take(members, "finish_reason", str)
+    if native is None:
+        return None, {}
+    reason = _REASONS.get(native, "stop")
+    return reason, {} if native == reason else {"finish_reason": native}
+
+
+def _decode_message(message: JsonObject) -> tuple[list[Part], JsonObject]:
+    """The parts of an answer's message, and what is left of it."""
+    left = dict(message)
+    if left.get("role") == "assistant":
+        del left["role"]
+    parts: list[Part] = [*take_thinking(left)]
+    content = left.get("content")
+    if isinstance(content, str) or content is None:
+        left.pop("content", None)
+        citations = take_citations(left)
+        if content or citations:
+            parts.append(Text(content or "", citations))
+    elif (texts := _texts(content)) is not None:
+        del left["content"]
+        parts += texts
+    said = take(left, "refusal", str)
+    if said is not None:
+        parts.append(Refusal(said))
+    audio = as_object(left.get("audio"))
+    if audio is not None and isinstance(audio.get("data"), str):
+        del left["audio"]
+        parts.append(decode_audio(audio))
+    parts += take_tool_calls(left)
+    for empty in ("tool_calls", "function_call", "audio", "refusal", "annotations"):
+        if empty in left and not left[empty]:
+            del left[empty]
+    return parts, left
+
+
+def _texts(content: Any) -> list[Part] | None:
+    """Content as a list of text parts, as some servers send it; None when it is anything else."""
+    items = as_list(content)
+    if items is None:
+        return None
+    texts: list[Part] = []
+    for item in items:
+        part = as_object(item) or {}
+        if part.keys() != {"type", "text"} or not isinstance(part["text"], str):
+            return None
+        texts.append(Text(part["text"]))
+    return texts
+
+
+def take_citations(members: JsonObject) -> list[Citation]:
+    """Remove the annotations when all of them are understood."""
+    annotations = as_list(members.get("annotations"))
+    if not annotations:
+        return []
+    citations = [decode_annotation(annotation) for annotation in annotations]
+    if not all(citations):
+        return []
+    del members["annotations"]
+    return [citation for citation in citations if citation is not None]
+
+
+def decode_audio(audio: JsonObject) -> Audio:
+    left = dict(audio)
+    part = Audio(left.pop("data", None) or "", id=take(left, "id", str), transcript=take(left, "transcript", str))
+    part.extras = extras_of(NAME, left)
+    return part
+
+
+def decode_usage(usage: JsonObject) -> Usage:
+    left = dict(usage)
+    read, written, thought = None, None, None
+    details = as_object(left.get("prompt_tokens_details"))
+    if details is not None:
+        details = dict(details)
+        read, written = take(details, "cached_tokens", int), take(details, "cache_write_tokens", int)
+        left["prompt_tokens_details"] = details
+    spent = as_object(left.get("completion_tokens_details"))
+    if spent is not None:
+        spent = dict(spent)
+        thought = take(spent, "reasoning_tokens", int)
+        left["completion_tokens_details"] = spent
+    asked, answered = take(left, "prompt_tokens", int), take(left, "completion_tokens", int)
+    if left.get("total_tokens") == (asked or 0) + (answered or 0):
+        del left["total_tokens"]
+    for name in ("prompt_tokens_details", "completion_tokens_details"):
+        if not left.get(name):
+            left.pop(name, None)
+    return Usage(asked, answered, read, written, thought, extras_of(NAME, left))
+
+
+def encode_usage(usage: Usage, losses: Losses) -> JsonObject:
+    own = dict(own_extras(usage.extras, NAME, losses, "usage", "info"))
+    asked: JsonObject = {}
+    if usage.cached_tokens is not None:
+        asked["cached_tokens"] = usage.cached_tokens
+    if usage.cache_write_tokens is not None:
+        asked["cache_write_tokens"] = usage.cache_write_tokens
+    asked.update(own.pop("prompt_tokens_details", {}))
+    spent: JsonObject = {} if usage.reasoning_tokens is None else {"reasoning_tokens": usage.reasoning_tokens}
+    spent.update(own.pop("completion_tokens_details", {}))
+    said: JsonObject = {
+        "prompt_tokens": usage.input_tokens or 0,
+        "completion_tokens": usage.output_tokens or 0,
+        "total_tokens": usage.total_tokens,
+    }
+    if asked:
+        said["prompt_tokens_details"] = asked
+    if spent:
+        said["completion_tokens_details"] = spent
+    return {**said, **own}
+
+
+def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
+    own = own_extras(response.extras, NAME, losses, "", "info")
+    body: JsonObject = {
+        "id": response.id,
+        "object": "chat.completion",
+        "created": clock.unix_s() if response.created is None else response.created,
+        "model": response.model,
+        "choices": [_encode_choice(choice, losses) for choice in response.choices],
+    }
+    if response.usage is not None:
+        body["usage"] = encode_usage(response.usage, losses)
+    if response.service_tier is not None:
+        body["service_tier"] = response.service_tier
+    return {**body, **own}
+
+
+def _encode_choice(choice: Choice, losses: Losses) -> JsonObject:
+    path = f"choices[{choice.index}]"
+    own = dict(own_extras(choice.extras, NAME, losses, path, "info"))
+    note_stop_sequence(choice.stop_sequence, losses, path)
+    message = _encode_message(choice.parts, losses, f"{path}.message")
+    message.update(own.pop("message", {}))
+    encoded: JsonObject = {
+        "index": choice.index,
+        "message": message,
+        "logprobs": choice.logprobs,
+        "finish_reason": encode_reason(choice.finish_reason, losses, path),
+    }
+    return {**encoded, **own}
+
+
+def encode_reason(reason: FinishReason | None, losses: Losses, path: str) -> str | None:
+    if reason == "error":
+        # There is no word for it: at least the answer does not look complete.
+        losses.add(f"{path}.finish_reason", f"{NAME} has no word for an answer that failed: said as 'length'")
+        return "length"
+    return reason
+
+
+def note_stop_sequence(sequence: str | None, losses: Losses, path: str) -> None:
+    if sequence is not None:
+        losses.add(f"{path}.stop_sequence", f"{NAME} does not tell which sequence stopped it", "info")
+
+
+def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
+    texts: list[str] = []
+    refusals: list[str] = []
+    annotations: list[JsonObject] = []
+    calls: list[JsonObject] = []
+    message: JsonObject = {"role": "assistant", "content": None, "refusal": None, "annotations": annotations}
+    for i, part in enumerate(parts):
+        at = f"{path}.content[{i}]"
+        match part:
+            case Text():
+                own_extras(part.extras, NAME, losses, at, "info")
+                offset = sum(map(len, texts))
+                texts.append(part.text)
+                annotations += [
+                    encode_annotation(placed(c, offset, len(part.text)), losses, at) for c in part.citations
+                ]
+            case Refusal():
+                refusals.append(part.text)
+            case ToolCall():
+                if (call := encode_tool_call(part, losses, at)) is not None:
+                    calls.append(call)
+            case Audio():
+                message["audio"] = encode_audio(part, losses, at)
+            case Thinking():
+                pass
+            case Opaque():
+                losses.add(at, f"{NAME} has no {part.type or 'such part'}")
+            case _:
+                losses.add(at, f"{NAME} has no {type(part).__name__.lower()} in answers")
+    if texts:
+        message["content"] = "".join(texts)
+    if refusals:
+        message["refusal"] = "".join(refusals)
+    if calls:
+        message["tool_calls"] = calls
+    message.update(encode_thinking([part for part in parts if isinstance(part, Thinking)], losses, path))
+    return message
+
+
+def placed(citation: Citation, offset: int, length: int) -> Citation:
+    """With its place in the message, where texts are joined; one without a place supports its whole text."""
+    start = 0 if citation.text_start is None else citation.text_start
+    end = length if citation.text_end is None else citation.text_end
+    return msgspec.structs.replace(citation, text_start=offset + start, text_end=offset + end)
+
+
+def encode_audio(part: Audio, losses: Losses, path: str) -> JsonObject:
+    audio: JsonObject = {"id": part.id or new_id("audio_"), "data": part.data, "transcript": part.transcript or ""}
+    return {**audio, **own_extras(part.extras, NAME, losses, path)}
