@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[Any, int, str]] = {
     "no model": ({"messages": []}, 400, "model"),
     "model is a number": (wire.ask(model=5), 400, "model"),  # type: ignore[arg-type]
     "unknown model": (wire.ask(model="nope"), 404, "nope"),
-    "stream is a string": (wire.ask(stream="yes"), 400, "stream"),  # type: ignore[arg-type]
+    "stream is a string": ({**wire.ask(), "stream": "yes"}, 400, "stream"),
 }
 WRONG_WHEN_DECODED: dict[str, tuple[dict[str, Any], int, str]] = {
     "no messages": ({"model": "m", "max_tokens": 5}, 422, "messages"),

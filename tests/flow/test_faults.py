@@ -172,7 +172,7 @@ def test_a_200_that_is_no_answer_is_the_failure_that_it_is(
 
 def test_nobody_listens(start: Start, upstream: FakeUpstream) -> None:
     server = start(("openai", upstream))
-    upstream.__exit__(None, None, None)
+    upstream.stop()
     status, _, body = wire.call(server.url, CALLERS["openai"], wire.ask())
     assert status == 502
     assert str(upstream.port) in json.loads(body)["error"]["message"]

@@ -69,6 +69,9 @@ class Decoder:
             if self._over:
                 break
             if frame.data == b"[DONE]":
+                # The upstream says itself that this is all; some never give a reason.
+                for choice in self._choices.values():
+                    choice.finish(events)
                 return self._end(events)
             try:
                 value = decode(frame.data)
@@ -181,6 +184,13 @@ class _Choice:
             self._end_parts(events)
             self.finished = True
             events.append(Finish(reason, self._index, extras=extras_of(NAME, finish)))
+
+    def finish(self, events: list[Event]) -> None:
+        """End a choice whose upstream gave no reason. Idempotent."""
+        if not self.finished:
+            self.finished = True
+            self._end_parts(events)
+            events.append(Finish("tool_calls" if self._calls else "stop", self._index))
 
     def _delta(self, left: JsonObject, logprobs: Logprobs | None, events: list[Event]) -> JsonObject:
         """The events of a delta, and what of it was not understood."""

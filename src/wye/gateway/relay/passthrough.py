@@ -73,8 +73,7 @@ class PassthroughStream(RelayedStream):
         if not self._content or self._find(whole) is not None:
             return self._tapped(whole)
         self._moved_s = clock.monotonic_s()
-        _check(whole)
-        return whole
+        return whole if _problem(whole) is None else self._tapped(whole)
 
     def _tapped(self, whole: bytes) -> bytes:
         """Decode frames for what they tell; gives back those that the caller should see.
@@ -89,6 +88,9 @@ class PassthroughStream(RelayedStream):
                     if isinstance(event, Failure):
                         return b"".join([*seen, self._error(event.error)])
                     self._finished = self._finished or isinstance(event, Finish | End)
+            elif (problem := _problem(frame)) is not None:
+                self.failed = self._over = True
+                return b"".join([*seen, self._error(problem)])
             if self._unasked is None or self._unasked.search(frame) is None:
                 seen.append(frame)
         return b"".join(seen)
@@ -108,13 +110,14 @@ class PassthroughStream(RelayedStream):
         return self._dialect.encode_stream_error(error, self._request_id)
 
 
-def _check(whole: bytes) -> None:
-    """Raises BadAnswer for a frame that is no JSON object: what the caller cannot parse must not reach it."""
+def _problem(whole: bytes) -> BadAnswer | None:
+    """A frame that is no JSON object: what the caller cannot parse must not reach it."""
     for frame in parse(whole):
         try:
             split_object(frame.data)
         except JsonError as error:
-            raise BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}") from None
+            return BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}")
+    return None
 
 
 def _frames(whole: bytes) -> list[bytes]:

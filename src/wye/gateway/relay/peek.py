@@ -35,7 +35,10 @@ def _member(members: dict[str, Raw], name: str, kind: type, wanted: str) -> Any:
     raw = members.get(name)
     if raw is None:
         return None
-    value = decode(raw)
+    try:
+        value = decode(raw)
+    except JsonError as error:
+        raise BadRequest(f"{name} is not valid JSON: {error}", param=name, code="invalid_json") from None
     if value is not None and not isinstance(value, kind):
         raise BadRequest(f"{name} must be {wanted}, not {type_name(value)}", param=name)
     return value
