@@ -312,6 +312,21 @@ async def test_a_read_gives_all_that_came_since_the_last_one(call: Call):
         assert await reply.read(5) == b""
 
 
+async def test_a_long_stream_may_carry_more_framing_than_a_head_may_be_long(call: Call):
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(CHUNKED)
+        for _ in range(20):
+            await visit.say(b"1;" + b"x" * 5_000 + b"\r\n")
+            await asyncio.sleep(0.002)  # the framing comes by itself, then the byte
+            await visit.say(b"a\r\n")
+            await asyncio.sleep(0.002)
+        await visit.say(b"0\r\n\r\n")
+
+    async with scripted_server(script) as server:
+        assert await (await call(server.origin)).read_all(100, 5) == b"a" * 20
+
+
 async def test_an_answer_longer_than_its_limit_is_a_bad_answer(call: Call):
     async with scripted_server(answering(OK)) as server:
         with pytest.raises(BadAnswer, match="longer than 4 bytes"):

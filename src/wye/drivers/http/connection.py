@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
     def drained(self) -> None:
         """The reader took all there was."""
         self._unread_bytes = 0
-        if self._paused and not self.closed:
+        if self._paused:
             self._paused = False
             self._transport.resume_reading()
 
