@@ -1,4 +1,4 @@
-"""The application for a process manager of your own: `uvicorn wye.asgi:app`. Reads configuration as `wye serve` does."""
+"""The application for a process manager of your own: `uvicorn wye.asgi:app`. Configured as `wye serve` is."""
 
 from wye.wiring import create_app
 

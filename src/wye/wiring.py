@@ -50,7 +50,7 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         case _:
             config = config_from(config)
 
-    transport = HttpTransport(proxies=dict(config.proxies))
+    transport = HttpTransport(proxies=config.proxies)
     engine = make_engine(config) if config.local.enabled else None
     providers = make_providers(config, transport)
     if engine is not None:

@@ -14,9 +14,7 @@ from wye.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-TRACKED = subprocess.run(
-    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-).stdout.splitlines()
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "manager", "handler", "factory"}
 
 
@@ -54,7 +52,9 @@ def test_heavy_parts_are_imported_only_when_used() -> None:
 
 
 def test_no_address_of_a_package_registry_is_committed() -> None:
-    pattern = re.compile(r"/packages/[0-9a-f]{2}/[0-9a-f]{2}/|registry = \"https?://|\"resolved\": \"https?://|index-url")
+    pattern = re.compile(
+        r"/packages/[0-9a-f]{2}/[0-9a-f]{2}/|registry = \"https?://|\"resolved\": \"https?://|index-url"
+    )
     found = []
     for name in TRACKED:
         path = ROOT / name

@@ -45,7 +45,7 @@ async def _examine(config: Config) -> list[tuple[str, str, str, str, bool]]:
     from wye.drivers.http import HttpTransport
     from wye.wiring import DEFAULT_LOCAL_MODEL, local_cards, make_providers, make_weights
 
-    transport = HttpTransport(proxies=dict(config.proxies))
+    transport = HttpTransport(proxies=config.proxies)
     used = {d.provider for route in config.routes.values() for d in route.deployments} | set(config.providers)
     providers = make_providers(config, transport)
     try:

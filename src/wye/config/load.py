@@ -160,6 +160,8 @@ def _check(config: Config, report: _Report) -> None:
                 report(
                     ("routes", name, "deployments", i, "provider"), f"unknown provider {deployment.provider!r}; {hint}"
                 )
+    for name in config.proxies.keys() - {"http", "https", "no"}:
+        report(("proxies", name), "unknown setting; known here: http, https, no")
     for section, number, least in (
         ("server.port", config.server.port, 0),
         ("server.body_limit_mb", config.server.body_limit_mb, 1),

@@ -117,9 +117,7 @@ class Config(Setting):
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
     default_model: str | None = None
     """The model for requests that name none."""
-    proxies: dict[Literal["http", "https", "no"], str] = msgspec.field(
-        default_factory=dict[Literal["http", "https", "no"], str]
-    )
-    """Proxies for upstream calls; by default from HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
+    proxies: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Proxies for upstream calls, as `http`, `https` and `no`; by default HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     home: str | None = None
     """Wye's own folder; by default WYE_HOME, or `wye` in the user's data folder."""

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-import msgspec
+from wye.catalog.model_card import ModelCard
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes so far, bytes in all) while a file is fetched or checked."""
-
-
-class WeightsSource(msgspec.Struct, frozen=True):
-    """One way to get a file.
-
-    `file`: `location` is a path. `package`: `location` is `import_name/path/in/package`, or several joined
-    by "+", whose contents are concatenated; packages are located, never imported. `hub`: `location` is an https URL.
-    """
-
-    kind: Literal["file", "package", "hub"]
-    location: str
-
-
-class ModelCard(msgspec.Struct, frozen=True):
-    """What is known of a model before it is loaded."""
-
-    id: str
-    title: str
-    sources: tuple[WeightsSource, ...]
-    sha256: str
-    bytes: int
-    context_length: int
-    licence: str
-    roles: tuple[str, ...] = ()
+"""Called with (bytes so far, bytes in all) while a file is fetched."""
 
 
 class Weights(Protocol):
     def locate(self, card: ModelCard) -> Path | None:
-        """The file on this disk whose hash was checked, without fetching anything; None when it is not here."""
+        """The file on this disk whose hash was checked, without fetching anything; None when it is not here.
+
+        Raises ConfigError when it is here but is not what the card says.
+        """
         ...
 
     def fetch(self, card: ModelCard, progress: Progress | None = None) -> Path:

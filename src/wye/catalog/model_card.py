@@ -1,0 +1,34 @@
+"""What is known of a local model before it is loaded."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class WeightsSource(msgspec.Struct, frozen=True):
+    """One way to get a file.
+
+    `file`: `location` is a path. `package`: `location` is `import_name/path/in/package`, or several joined by "+",
+    whose contents are concatenated; packages are located, never imported. `hub`: `location` is an https URL.
+    """
+
+    kind: Literal["file", "package", "hub"]
+    location: str
+    install: str = ""
+    """For a package: what brings it here, in words for the operator."""
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """A model that Wye knows by the hash of its file."""
+
+    id: str
+    title: str
+    sources: tuple[WeightsSource, ...]
+    sha256: str
+    bytes: int
+    context_length: int
+    """Tokens that the model was made for."""
+    licence: str
+    roles: tuple[str, ...] = ()
