@@ -129,8 +129,10 @@ class Fold:
                 known = part.value.get(name)
                 part.value[name] = known + value if isinstance(known, str) and isinstance(value, str) else value
         elif isinstance(part, Audio):
-            part.data += event.value.get("data") or ""
-            part.transcript = (part.transcript or "") + (event.value.get("transcript") or "") or None
+            more = dict(event.value)
+            part.data += more.pop("data", None) or ""
+            part.transcript = (part.transcript or "") + (more.pop("transcript", None) or "") or None
+            part.extras = _merged(part.extras, {event.dialect: more} if more else None)
 
     def _settle(self, choice: int, index: int) -> None:
         """Join the pieces of a text once, at its end: adding each to a string would be quadratic."""

@@ -31,6 +31,7 @@ from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
 from wye.kernel.json import JsonObject, as_list, type_name
 
+BREAKPOINT = "prompt_cache_breakpoint"
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*);base64,")
 
 
@@ -84,11 +85,14 @@ def _decode_image(fields: Fields) -> Image:
 
 
 def _decode_file(fields: Fields, file: Fields) -> Document | None:
+    """None for a file that only some servers take, as by its URL."""
     name = file.str("filename")
     if (identity := file.str("file_id")) is not None:
         source: FileId | Base64 = FileId(identity)
     elif (data := file.str("file_data")) is not None:
         found = decode_url(data)
+        if isinstance(found, Url) and "://" in data:
+            return None
         source = found if isinstance(found, Base64) else Base64(data)
     else:
         return None
@@ -112,32 +116,55 @@ def encode_url(source: Base64 | Url, default_type: str) -> str:
 
 
 def decode_cache(fields: Fields) -> CacheMark | None:
-    """`cache_control`, which is not OpenAI's but which clients send through OpenAI-shaped gateways."""
+    """OpenAI's `prompt_cache_breakpoint`, or `cache_control` as clients send it through OpenAI-shaped gateways.
+
+    What was said stays in the mark's extras, even when empty: only a mark of this dialect is said again in it.
+    """
     mark = fields.fields("cache_control")
-    if mark is None:
-        return None
-    ttl, rest = mark.str("ttl"), mark.rest()
-    if rest.get("type") == "ephemeral":
-        del rest["type"]
-    # Extras even when empty: they tell that the mark was said in this dialect, and may be said in it again.
-    return CacheMark(ttl, {NAME: rest})
+    if mark is not None:
+        ttl, rest = mark.str("ttl"), mark.rest()
+        if rest.get("type") == "ephemeral":
+            del rest["type"]
+        return CacheMark(ttl, {NAME: rest})
+    point = fields.dict(BREAKPOINT)
+    # Its lifetimes (30m, 12h) are not those of other dialects, so they stay among its own members.
+    return None if point is None else CacheMark(extras={NAME: {BREAKPOINT: point}})
+
+
+def mark_last(parts: list[Part], fields: Fields) -> None:
+    """A cache mark on a message stands for its last part; where that cannot bear it, it stays a member."""
+    last = parts[-1] if parts else None
+    if isinstance(last, Text | Image | Document) and last.cache is None:
+        last.cache = decode_cache(fields)
 
 
 def encode_cache(mark: CacheMark | None, losses: Losses, path: str) -> JsonObject:
-    """As a member to merge. OpenAI's API has no such mark; only one that came in this dialect is said again."""
+    """As a member to merge. Marks of other dialects stay unsaid: most servers of this API refuse what they do not know,
+    and cache by themselves."""
     if mark is None:
         return {}
+    at = f"{path}.cache_control" if path else "cache_control"
     if mark.extras is None or NAME not in mark.extras:
-        losses.add(f"{path}.cache_control", f"{NAME} has no cache marks", "info")
+        losses.add(at, f"{NAME} caches by itself", "info")
         return {}
+    own = own_extras(mark.extras, NAME, losses, at)
+    if BREAKPOINT in own:
+        return own
     ttl = {} if mark.ttl is None else {"ttl": mark.ttl}
-    return {"cache_control": {"type": "ephemeral", **ttl, **own_extras(mark.extras, NAME, losses, path)}}
+    return {"cache_control": {"type": "ephemeral", **ttl, **own}}
 
 
 def encode_content(parts: list[Part], losses: Losses, path: str, *, text_only: bool = False) -> str | list[JsonObject]:
-    """Parts as a message's content: one plain text as a string, else an array. `text_only`: for tool messages."""
+    """Parts as a message's content. `text_only`: for tool messages. Raises BadRequest when nothing can be said."""
     encoded = [encode_part(part, losses, f"{path}[{i}]", text_only=text_only) for i, part in enumerate(parts)]
     said = [part for part in encoded if part is not None]
+    if parts and not said:
+        raise cannot_say(NAME, "a message that holds nothing else", path)
+    return joined(said)
+
+
+def joined(said: list[JsonObject]) -> str | list[JsonObject]:
+    """One plain text as a string, which every server takes; else the array."""
     if not said:
         return ""
     if len(said) == 1 and said[0].keys() == {"type", "text"} and said[0]["type"] == "text":
@@ -169,8 +196,9 @@ def encode_part(part: Part, losses: Losses, path: str, *, text_only: bool = Fals
             return _encode_document(part, losses, path)
         case SearchResult():
             losses.add(path, f"{NAME} has no search results: said as text", "info")
-            texts = _joined(part.parts, path)
-            return {"type": "text", "text": f"{part.title}\n{part.source}\n\n{texts}"}
+            own_extras(part.extras, NAME, losses, path)
+            text = f"{part.title}\n{part.source}\n\n{_text_of(part.parts, path)}"
+            return {"type": "text", "text": text, **encode_cache(part.cache, losses, path)}
         case Opaque():
             if part.dialect == NAME:
                 return part.value
@@ -207,16 +235,17 @@ def _encode_document(part: Document, losses: Losses, path: str) -> JsonObject:
     cache = encode_cache(part.cache, losses, path)
     match part.source:
         case Base64():
-            file: JsonObject = {"file_data": encode_url(part.source, "application/pdf")}
+            # OpenAI refuses file data without a name.
+            file: JsonObject = {"filename": "document.pdf", "file_data": encode_url(part.source, "application/pdf")}
         case FileId():
             file = {"file_id": part.source.id}
         case Url():
             raise cannot_say(NAME, "a document by its URL", path)
         case PlainText() | Blocks():
             losses.add(path, f"{NAME} has no text documents: said as text", "info")
-            text = part.source.text if isinstance(part.source, PlainText) else _joined(part.source.parts, path)
+            text = part.source.text if isinstance(part.source, PlainText) else _text_of(part.source.parts, path)
             head = "\n".join(line for line in (part.title, part.context) if line)
-            return {"type": "text", "text": f"{head}\n\n{text}" if head else text, **cache}
+            return {"type": "text", "text": f"{head}\n\n{text}" if head else text, **cache, **own}
         case _:
             assert_never(part.source)
     if part.context:
@@ -227,7 +256,7 @@ def _encode_document(part: Document, losses: Losses, path: str) -> JsonObject:
     return {"type": "file", "file": file, **cache, **own}
 
 
-def _joined(parts: list[Part], path: str) -> str:
+def _text_of(parts: list[Part], path: str) -> str:
     texts: list[str] = []
     for part in parts:
         if not isinstance(part, Text):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from wye.canon.events import (
     ArgumentsDelta,
     Aside,
@@ -23,13 +25,13 @@ from wye.canon.events import (
     UsageReport,
 )
 from wye.canon.extras import extras_of
-from wye.canon.parts import Audio, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.parts import Audio, Part, Refusal, Text, Thinking
 from wye.canon.response import Logprobs
-from wye.dialects.openai_chat.errors import refusal
+from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
-from wye.dialects.openai_chat.reasoning import take_thinking
+from wye.dialects.openai_chat.reasoning import take_details, take_text
 from wye.dialects.openai_chat.response import decode_usage, take, take_citations, take_finish
-from wye.dialects.openai_chat.tools import take_tool_calls
+from wye.dialects.openai_chat.tools import decode_tool_call
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, type_name
@@ -37,7 +39,7 @@ from wye.kernel.sse import Frame, SseDecoder
 
 # Members of every chunk, known from the first. `obfuscation` is padding against traffic analysis: it means nothing.
 _REPEATED = frozenset(
-    {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "obfuscation"}
+    {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "usage", "obfuscation"}
 )
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 
@@ -80,8 +82,8 @@ class Decoder:
             chunk = as_object(value)
             if chunk is None:
                 return self._fail(events, BadAnswer(f"The upstream sent {type_name(value)} where a chunk should be"))
-            if chunk.get("error") or frame.event == "error":
-                return self._fail(events, refusal(chunk if chunk.get("error") else {"error": chunk}))
+            if frame.event == "error" or holds_error(chunk):
+                return self._fail(events, refusal(chunk))
             self._chunk(chunk, events)
         return events
 
@@ -97,11 +99,15 @@ class Decoder:
         return events
 
     def _chunk(self, chunk: JsonObject, events: list[Event]) -> None:
+        choices = as_list(chunk.get("choices")) or ()
         if not self._started:
+            if not choices and not chunk.get("id"):
+                # Azure first tells how it filtered the prompt, in a chunk that does not yet name the answer.
+                self._told.update((name, value) for name, value in chunk.items() if name not in _REPEATED)
+                return
             self._begin(chunk, events)
         elif not chunk.keys() <= _REPEATED:
             self._aside(chunk, events)
-        choices = as_list(chunk.get("choices")) or ()
         for position, value in enumerate(choices):
             members = as_object(value)
             if members is None:
@@ -111,35 +117,27 @@ class Decoder:
             choice = self._choices.get(index)
             if choice is None:
                 choice = self._choices[index] = _Choice(index)
-            if not choice.finished:
-                choice.read(members, events)
+            choice.read(members, events)
+        usage = chunk.get("usage")
+        if usage is not None and (figures := as_object(usage)):
+            events.append(UsageReport(decode_usage(figures)))
 
     def _begin(self, chunk: JsonObject, events: list[Event]) -> None:
         self._started = True
-        left = dict(chunk)
-        left.pop("choices", None)
-        left.pop("obfuscation", None)
+        left = {**self._told, **chunk}
+        for name in ("choices", "usage", "obfuscation"):
+            left.pop(name, None)
         if left.get("object") == "chat.completion.chunk":
             del left["object"]
-        usage = as_object(left.pop("usage", None))
         identity, model, created = take(left, "id", str), take(left, "model", str), take(left, "created", int)
         tier = take(left, "service_tier", str)
         self._told = left
         events.append(
             Start(identity or new_id("chatcmpl-"), model or "", created, None, tier, extras_of(NAME, dict(left)))
         )
-        if usage:
-            events.append(UsageReport(decode_usage(usage)))
 
     def _aside(self, chunk: JsonObject, events: list[Event]) -> None:
-        usage = as_object(chunk.get("usage"))
-        if usage:
-            events.append(UsageReport(decode_usage(usage)))
-        news = {
-            name: value
-            for name, value in chunk.items()
-            if name not in _REPEATED and name != "usage" and self._told.get(name) != value
-        }
+        news = {name: value for name, value in chunk.items() if name not in _REPEATED and self._told.get(name) != value}
         if news:
             self._told.update(news)
             events.append(Aside({NAME: news}))
@@ -148,7 +146,7 @@ class Decoder:
 class _Choice:
     """One answer of several: which of its parts is open."""
 
-    __slots__ = ("_calls", "_index", "_kind", "_open", "_parts", "finished")
+    __slots__ = ("_called", "_calls", "_index", "_kind", "_open", "_parts", "_plain", "_thought", "finished")
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -156,8 +154,14 @@ class _Choice:
         self._open = -1
         """The part that text is added to; -1 for none."""
         self._kind: type[Part] = Text
-        self._calls: dict[int, int] = {}
-        """The position of a tool call on the wire to its part."""
+        self._called: list[int] = []
+        """The parts that are tool calls: they may grow in turns, so all end with the choice."""
+        self._calls: dict[int | str, int] = {}
+        """Those parts by their index on the wire, and by their id."""
+        self._thought = Thinking()
+        """The open thinking part, as far as its details are known."""
+        self._plain: list[str] = []
+        """Its text, as far as it came without details."""
         self.finished = False
 
     def read(self, members: JsonObject, events: list[Event]) -> None:
@@ -172,15 +176,15 @@ class _Choice:
         left.pop("delta", None)
         left.pop("message", None)
         left.pop("index", None)
-        logprobs = as_object(left.pop("logprobs", None)) or None
+        logprobs = _take_logprobs(left)
         reason, finish = take_finish(left)
-        rest = self._delta(dict(delta), logprobs, events)
+        rest = {} if self.finished else self._delta(dict(delta), logprobs, events)
         if rest:
             left["message"] = rest
         news = {name: value for name, value in left.items() if value is not None}
         if news:
             events.append(Aside({NAME: news}, self._index))
-        if reason is not None:
+        if reason is not None and not self.finished:
             self._end_parts(events)
             self.finished = True
             events.append(Finish(reason, self._index, extras=extras_of(NAME, finish)))
@@ -190,14 +194,18 @@ class _Choice:
         if not self.finished:
             self.finished = True
             self._end_parts(events)
-            events.append(Finish("tool_calls" if self._calls else "stop", self._index))
+            events.append(Finish("tool_calls" if self._called else "stop", self._index))
 
     def _delta(self, left: JsonObject, logprobs: Logprobs | None, events: list[Event]) -> JsonObject:
         """The events of a delta, and what of it was not understood."""
         if left.get("role") == "assistant":
             del left["role"]
-        for thought in take_thinking(left):
+        text, details = take_text(left), take_details(left)
+        for thought in details:
             self._think(thought, events)
+        if text and not details:
+            events.append(ThinkingDelta(self._begin_thought(Thinking(), events), text, self._index))
+            self._plain.append(text)
         content = take(left, "content", str)
         if content or (logprobs and logprobs.get("content")):
             at = self._ensure(Text(""), events)
@@ -239,21 +247,31 @@ class _Choice:
 
     def _end_parts(self, events: list[Event]) -> None:
         self._end_open(events)
-        events.extend(PartEnd(at, self._index) for at in self._calls.values())
+        events.extend(PartEnd(at, self._index) for at in self._called)
 
     def _think(self, thought: Thinking, events: list[Event]) -> None:
+        """A detail of the reasoning: a piece of a thought, or the whole of one whose text came before it."""
         if thought.redacted is not None:
             self._end_open(events)
             events.append(PartEnd(self._begin(thought, events), self._index))
             return
-        begun = self._open >= 0 and self._kind is Thinking
-        at = self._ensure(Thinking(id=thought.id), events)
-        # A detail that comes with the signature may repeat the text that was streamed before it.
-        if thought.text and not (begun and thought.signature is not None):
-            events.append(ThinkingDelta(at, thought.text, self._index, thought.extras))
+        at = self._begin_thought(thought, events)
+        text = "" if thought.text == "".join(self._plain) else thought.text
+        extras = None if thought.extras == self._thought.extras else thought.extras
+        if text or extras:
+            events.append(ThinkingDelta(at, text, self._index, extras))
         if thought.signature is not None:
             events.append(SignatureDelta(at, thought.signature, self._index))
             self._end_open(events)
+
+    def _begin_thought(self, thought: Thinking, events: list[Event]) -> int:
+        """The thinking part that this belongs to, begun if need be."""
+        open_ = self._open >= 0 and self._kind is Thinking
+        if not open_ or (thought.id is not None and thought.id != (self._thought.id or thought.id)):
+            self._end_open(events)
+            self._thought = Thinking(id=thought.id, extras=thought.extras)
+            self._plain.clear()
+        return self._ensure(msgspec.structs.replace(self._thought), events)
 
     def _audio(self, audio: JsonObject, events: list[Event]) -> None:
         audio = dict(audio)
@@ -264,35 +282,53 @@ class _Choice:
             events.append(OpaqueDelta(self._open, NAME, audio, self._index))
 
     def _tool_calls(self, left: JsonObject, events: list[Event]) -> None:
+        """The events of calls; pieces that belong to no call stay where they are."""
+        legacy = as_object(left.get("function_call"))
+        if legacy is not None and self._tool_call({"id": legacy.get("name"), "function": legacy, "index": -1}, events):
+            del left["function_call"]
         calls = as_list(left.get("tool_calls"))
         if calls is not None:
-            del left["tool_calls"]
-            for position, value in enumerate(calls):
-                call = as_object(value)
-                if call is not None:
-                    self._tool_call(call, position, events)
-        legacy = as_object(left.get("function_call"))
-        if legacy is not None:
-            del left["function_call"]
-            self._tool_call({"id": legacy.get("name"), "function": legacy, "index": -1}, 0, events)
+            left["tool_calls"] = [call for call in calls if not self._tool_call(as_object(call) or {}, events)]
 
-    def _tool_call(self, call: JsonObject, position: int, events: list[Event]) -> None:
-        index = call.get("index")
+    def _tool_call(self, call: JsonObject, events: list[Event]) -> bool:
+        """Whether it was understood. Servers differ: some repeat the id with every piece, some leave the index out,
+        some give each whole call the index 0."""
+        index, identity = call.get("index"), call.get("id")
         below: Any = as_object(call.get("function")) or as_object(call.get("custom")) or {}
         named = isinstance(below.get("name"), str) and below["name"] != ""
-        if not isinstance(index, int):
-            # Some servers leave the index out: a name begins a call, a piece without one continues the last.
-            index = len(self._calls) + position if named else max(self._calls, default=-1)
-        at = self._calls.get(index)
-        if at is None:
-            if not named:
-                return
-            self._end_open(events)
-            begun = take_tool_calls({"tool_calls": [call]})
-            part = begun[0] if begun else ToolCall("", below["name"])
-            part.id = part.id or new_id("call_")
-            self._calls[index] = self._begin(part, events)
-            return
-        text = below.get("arguments") or below.get("input")
-        if isinstance(text, str):
+        at = self._calls.get(identity) if isinstance(identity, str) else None
+        if at is None and not (named and identity):
+            if isinstance(index, int):
+                at = self._calls.get(index)
+            elif not named and self._called:
+                at = self._called[-1]
+        if at is not None:
+            text = below.get("arguments") or below.get("input")
+            if isinstance(text, str):
+                events.append(ArgumentsDelta(at, text, self._index))
+            return True
+        part = decode_tool_call(call)
+        if part is None:
+            return False
+        self._end_open(events)
+        part.id = part.id or new_id("call_")
+        text, part.arguments = part.arguments, ""
+        at = self._begin(part, events)
+        if text:
             events.append(ArgumentsDelta(at, text, self._index))
+        self._called.append(at)
+        self._calls[part.id] = at
+        if isinstance(index, int):
+            self._calls[index] = at
+        return True
+
+
+def _take_logprobs(choice: JsonObject) -> Logprobs | None:
+    """Remove the logprobs; those that are not of OpenAI's shape stay there."""
+    logprobs = as_object(choice.get("logprobs")) or {}
+    if logprobs.get("content") or logprobs.get("refusal"):
+        del choice["logprobs"]
+        return logprobs
+    if not any(logprobs.values()):
+        choice.pop("logprobs", None)
+    return None

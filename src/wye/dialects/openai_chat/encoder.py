@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from wye.canon.events import (
     ArgumentsDelta,
     Aside,
@@ -34,8 +36,15 @@ from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import encode_annotation
 from wye.dialects.openai_chat.errors import encode_stream_error
 from wye.dialects.openai_chat.name import NAME
-from wye.dialects.openai_chat.reasoning import encode_detail
-from wye.dialects.openai_chat.response import encode_audio, encode_reason, encode_usage, note_stop_sequence, placed
+from wye.dialects.openai_chat.reasoning import encode_detail, must_come_back
+from wye.dialects.openai_chat.response import (
+    add_tier,
+    encode_audio,
+    encode_reason,
+    encode_usage,
+    note_stop_sequence,
+    placed,
+)
 from wye.dialects.openai_chat.tools import encode_tool_call
 from wye.kernel import clock
 from wye.kernel.ids import new_id
@@ -59,18 +68,18 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         match event:
-            case TextDelta(logprobs=None):
+            case TextDelta(logprobs=None, extras=None):
                 choice = self._choices.get(event.choice)
                 if choice is None or self._members:
                     return self._delta(event.choice, {"content": event.text})
                 choice.said += len(event.text)
                 return b'%b{"content":%b}%b' % (choice.prefix, encode(event.text), choice.suffix)
             case TextDelta():
+                own_extras(event.extras, NAME, self._losses, f"choices[{event.choice}].message", "info")
                 self._choice(event.choice).said += len(event.text)
                 return self._delta(event.choice, {"content": event.text}, logprobs=event.logprobs)
             case ThinkingDelta():
-                self._choice(event.choice).thought.append(event.text)
-                return self._delta(event.choice, {"reasoning_content": event.text})
+                return self._think(event)
             case ArgumentsDelta():
                 return self._arguments(event)
             case RefusalDelta():
@@ -116,8 +125,7 @@ class Encoder:
             "created": clock.unix_s() if event.created is None else event.created,
             "model": event.model,
         }
-        if event.service_tier is not None:
-            head["service_tier"] = event.service_tier
+        add_tier(head, event.service_tier, self._losses)
         head.update(own_extras(event.extras, NAME, self._losses, "", "info"))
         self._usage = event.usage
         self._prefix = b"data: " + encode(head)[:-1]
@@ -126,13 +134,16 @@ class Encoder:
     def _choice(self, index: int) -> _Choice:
         found = self._choices.get(index)
         if found is None:
-            found = self._choices[index] = _Choice(self._prefix, index)
+            usage = b',"usage":null' if self._include_usage else b""
+            found = self._choices[index] = _Choice(self._prefix + usage, index)
         return found
 
     def _chunk(self, choices: list[JsonObject], **members: Any) -> bytes:
         if self._members:
             members = {**self._members, **members}
             self._members = {}
+        if self._include_usage:
+            members.setdefault("usage", None)
         return b"%b,%b\n\n" % (self._prefix, encode({"choices": choices, **members})[1:])
 
     def _delta(self, index: int, delta: JsonObject, **members: Any) -> bytes:
@@ -155,7 +166,11 @@ class Encoder:
                 return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
             case Thinking():
                 choice.begin_thinking(part)
-                return self.encode(ThinkingDelta(index, part.text, at)) if part.text else b""
+                announced = b""
+                if part.redacted is None and (part.id or part.extras):
+                    # What a reader must know from the beginning; the whole follows at the end.
+                    announced = self._detail(at, Thinking(id=part.id, extras=part.extras))
+                return announced + (self._think(ThinkingDelta(index, part.text, at)) if part.text else b"")
             case ToolCall():
                 call = encode_tool_call(part, self._losses, path)
                 if call is None:
@@ -170,6 +185,15 @@ class Encoder:
                 self._losses.add(path, f"{NAME} has no {what} in answers")
                 return b""
 
+    def _think(self, event: ThinkingDelta) -> bytes:
+        choice = self._choice(event.choice)
+        choice.think(event)
+        return self._delta(event.choice, {"reasoning_content": event.text}) if event.text else b""
+
+    def _detail(self, at: int, thought: Thinking) -> bytes:
+        detail = encode_detail(thought, self._choice(at).details, self._losses, f"choices[{at}].message")
+        return self._delta(at, {"reasoning_details": [detail]})
+
     def _arguments(self, event: ArgumentsDelta) -> bytes:
         known = self._choice(event.choice).calls.get(event.index)
         if known is None:
@@ -180,12 +204,12 @@ class Encoder:
 
     def _part_end(self, event: PartEnd) -> bytes:
         choice = self._choice(event.choice)
-        thought = choice.end_thinking(event.index)
+        thought = choice.end_thinking()
         if thought is None:
             return b""
-        detail = encode_detail(thought, choice.details, self._losses, f"choices[{event.choice}].message")
+        said = self._detail(event.choice, thought)
         choice.details += 1
-        return self._delta(event.choice, {"reasoning_details": [detail]})
+        return said
 
     def _citation(self, event: CitationDelta) -> bytes:
         choice = self._choice(event.choice)
@@ -194,7 +218,7 @@ class Encoder:
         return self._delta(event.choice, {"annotations": [said]})
 
     def _opaque(self, event: OpaqueDelta) -> bytes:
-        if event.index not in self._choice(event.choice).audio:
+        if event.dialect != NAME or event.index not in self._choice(event.choice).audio:
             return b""
         return self._delta(event.choice, {"audio": event.value})
 
@@ -234,12 +258,18 @@ class _Choice:
         self._thinking: Thinking | None = None
 
     def begin_thinking(self, part: Thinking) -> None:
-        self._thinking = part
+        self._thinking = replace(part)
         self.thought, self.signature = [], part.signature or ""
 
-    def end_thinking(self, index: int) -> Thinking | None:
-        """The thought that ended, when it holds what must come back unchanged."""
+    def think(self, delta: ThinkingDelta) -> None:
+        self.thought.append(delta.text)
+        if delta.extras and self._thinking is not None:
+            self._thinking.extras = {**(self._thinking.extras or {}), **delta.extras}
+
+    def end_thinking(self) -> Thinking | None:
+        """The thought that ended, when it, or one before it, holds what must come back unchanged."""
         part, self._thinking = self._thinking, None
-        if part is None or not (self.signature or part.redacted is not None or part.id or part.extras):
+        if part is None:
             return None
-        return Thinking("".join(self.thought), self.signature or None, part.redacted, part.id, part.extras)
+        whole = Thinking("".join(self.thought), self.signature or None, part.redacted, part.id, part.extras)
+        return whole if self.details or must_come_back(whole) else None

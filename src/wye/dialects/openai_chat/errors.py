@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from wye.dialects.refusal import decode_refusal, refusal_of
 from wye.kernel.errors import UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, as_object, encode
@@ -51,9 +49,14 @@ def encode_stream_error(error: WyeError, request_id: str) -> bytes:
     return frame(encode(encode_error(error, request_id)))
 
 
-def refusal(value: Any) -> UpstreamRefused:
+def holds_error(body: JsonObject) -> bool:
+    """Whether an error came in the place of an answer. Some servers leave out the `error` around it."""
+    return bool(body.get("error")) or body.get("object") == "error"
+
+
+def refusal(body: JsonObject) -> UpstreamRefused:
     """An error that came in the place of an answer: its type or code tells the status that it should have had."""
-    members = as_object((as_object(value) or {}).get("error")) or {}
+    members = as_object(body.get("error")) or body
     status = 502
     for word in (members.get("code"), members.get("status"), members.get("type")):
         if isinstance(word, int) and 400 <= word <= 599:
@@ -62,4 +65,4 @@ def refusal(value: Any) -> UpstreamRefused:
         if word in _STATUS_OF:
             status = _STATUS_OF[word]
             break
-    return refusal_of(status, value, "The upstream sent an error without a message")
+    return refusal_of(status, body, "The upstream sent an error without a message")

@@ -21,19 +21,36 @@ TEXT_MEMBERS = ("reasoning_content", "reasoning")
 
 def take_thinking(members: JsonObject) -> list[Thinking]:
     """Remove the reasoning from a message's members. The details, where there are any, say all that the text says."""
+    text = take_text(members)
+    details = [thought for thought in take_details(members) if not _is_empty(thought)]
+    return details or ([Thinking(text)] if text else [])
+
+
+def take_text(members: JsonObject) -> str:
     text = ""
     for name in TEXT_MEMBERS:
         value = members.get(name)
         if isinstance(value, str):
             text = text or value
             del members[name]
+    return text
+
+
+def take_details(members: JsonObject) -> list[Thinking]:
+    """Remove the details when all of them are understood; otherwise they stay, and there are none."""
     details = as_list(members.get("reasoning_details"))
-    if details:
-        thoughts = [_decode_detail(detail) for detail in details]
-        if all(thoughts):
-            del members["reasoning_details"]
-            return [thought for thought in thoughts if thought is not None]
-    return [Thinking(text)] if text else []
+    if details is None:
+        return []
+    thoughts = [_decode_detail(detail) for detail in details]
+    if not all(thoughts):
+        return []
+    del members["reasoning_details"]
+    return [thought for thought in thoughts if thought is not None]
+
+
+def _is_empty(thought: Thinking) -> bool:
+    """Only the announcement of a thought, from a client that kept every piece of a stream."""
+    return not thought.text and thought.signature is None and thought.redacted is None
 
 
 def _decode_detail(value: Any) -> Thinking | None:
@@ -41,10 +58,12 @@ def _decode_detail(value: Any) -> Thinking | None:
     kind = detail.pop("type", None)
     identity = detail.pop("id", None)
     if kind == "reasoning.encrypted":
-        thought = Thinking(redacted=str(detail.pop("data", "")))
+        thought = Thinking(redacted=str(detail.pop("data", None) or ""))
     elif kind in ("reasoning.text", "reasoning.summary"):
         name = "text" if kind == "reasoning.text" else "summary"
-        thought = Thinking(str(detail.pop(name, None) or ""), detail.pop("signature", None))
+        thought = Thinking(str(detail.pop(name, None) or ""))
+        signature = detail.pop("signature", None)
+        thought.signature = signature if isinstance(signature, str) else None
         if kind == "reasoning.summary":
             detail["type"] = kind
     else:
@@ -61,11 +80,16 @@ def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> 
     members: JsonObject = {}
     if text := "".join(thought.text for thought in thoughts):
         members["reasoning_content"] = text
-    if any(thought.signature or thought.redacted is not None or thought.id or thought.extras for thought in thoughts):
+    if any(map(must_come_back, thoughts)):
         members["reasoning_details"] = [
             encode_detail(thought, index, losses, path) for index, thought in enumerate(thoughts)
         ]
     return members
+
+
+def must_come_back(thought: Thinking) -> bool:
+    """Whether it holds more than a text."""
+    return bool(thought.signature or thought.redacted is not None or thought.id or thought.extras)
 
 
 def encode_detail(thought: Thinking, index: int, losses: Losses, path: str) -> JsonObject:

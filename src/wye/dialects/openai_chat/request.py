@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
 from wye.dialects.dialect import Quirks
-from wye.dialects.openai_chat.content import decode_cache, decode_parts, encode_cache, encode_content, encode_part
+from wye.dialects.openai_chat.content import (
+    decode_cache,
+    decode_parts,
+    encode_cache,
+    encode_content,
+    encode_part,
+    joined,
+    mark_last,
+)
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
+from wye.dialects.openai_chat.response import add_tier, drop_empty
 from wye.dialects.openai_chat.tools import (
     decode_tool_choice,
     decode_tools,
@@ -24,35 +31,34 @@ from wye.kernel.errors import BadRequest, Unprocessable
 from wye.kernel.fields import Fields
 from wye.kernel.json import JsonObject
 
-_TIERS = ("auto", "default", "flex", "scale", "priority")
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _PLAIN = (
-    ("temperature", "temperature"),
-    ("top_p", "top_p"),
-    ("frequency_penalty", "frequency_penalty"),
-    ("presence_penalty", "presence_penalty"),
-    ("logit_bias", "logit_bias"),
-    ("seed", "seed"),
-    ("n", "n"),
-    ("logprobs", "logprobs"),
-    ("top_logprobs", "top_logprobs"),
-    ("parallel_tool_calls", "parallel_tool_calls"),
-    ("verbosity", "verbosity"),
-    ("user", "user"),
-    ("metadata", "metadata"),
-    ("store", "store"),
-    ("prompt_cache_key", "prompt_cache_key"),
+    "temperature",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "seed",
+    "n",
+    "logprobs",
+    "top_logprobs",
+    "parallel_tool_calls",
+    "verbosity",
+    "user",
+    "metadata",
+    "store",
+    "prompt_cache_key",
 )
-"""(wire, canonical) names of the members that are said as they are."""
+"""Members that have one name here and in the canonical form."""
 
 
 def decode_request(body: JsonObject) -> ChatRequest:
     fields = Fields(body)
     options = fields.fields("stream_options")
     effort = fields.str("reasoning_effort")
-    limit = fields.int("max_completion_tokens")
-    if limit is None:
-        limit = fields.int("max_tokens")
+    limit_key = "max_completion_tokens" if fields.has("max_completion_tokens") else "max_tokens"
+    limit = fields.int(limit_key)
+    if limit is not None and limit < 1:
+        raise BadRequest(f"{limit_key} must be at least 1, not {limit}", param=limit_key)
     request = ChatRequest(
         model=fields.required_str("model"),
         messages=_decode_messages(fields),
@@ -128,43 +134,32 @@ def _decode_message(fields: Fields) -> tuple[Message, bool]:
             if not fields.has("content"):
                 raise BadRequest(f"{fields.at('content')} is required", param=fields.at("content"))
             message = Message(role, decode_parts(fields.any("content"), fields.at("content")), fields.str("name"))
-            _mark_last(message.parts, fields)
+            mark_last(message.parts, fields)
             message.extras = extras_of(NAME, fields.rest())
             return message, False
         case _:  # pragma: no cover - one_of lets no other through
             raise AssertionError(role)
 
 
-def _mark_last(parts: list[Part], fields: Fields) -> None:
-    """A cache mark on a message stands for its last part."""
-    if not fields.has("cache_control"):
-        return
-    mark = decode_cache(fields)
-    if parts and isinstance(parts[-1], Text):
-        parts[-1].cache = parts[-1].cache or mark
-
-
 def _decode_assistant(fields: Fields) -> Message:
     name = fields.str("name")
     parts = decode_parts(fields.any("content"), fields.at("content"))
+    mark_last(parts, fields)
     refusal = fields.str("refusal")
-    if refusal is not None:
+    if refusal:
         parts.append(Refusal(refusal))
     audio = fields.fields("audio")
     if audio is not None:
         said = Audio("", id=audio.required_str("id"))
         said.extras = extras_of(NAME, audio.rest())
         parts.append(said)
-    _mark_last(parts, fields)
     rest = fields.rest()
     calls = take_tool_calls(rest)
     if rest.get("tool_calls"):
         at = fields.at("tool_calls")
         raise BadRequest(f"{at} must be an array of calls, each with a name and its arguments as text", param=at)
     thoughts: list[Part] = [*take_thinking(rest)]
-    for empty in ("tool_calls", "function_call", "refusal", "audio", "content", "annotations"):
-        if empty in rest and not rest[empty]:
-            del rest[empty]
+    drop_empty(rest)
     return Message("assistant", [*thoughts, *parts, *calls], name, extras_of(NAME, rest))
 
 
@@ -195,61 +190,66 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
     body: JsonObject = {"model": request.model, "messages": _encode_messages(request, losses, quirks)}
     if request.stream:
         body["stream"] = True
-    options: JsonObject = {} if request.include_usage is None else {"include_usage": request.include_usage}
-    options.update(own.pop("stream_options", {}))
-    if options and request.stream:
-        body["stream_options"] = options
+    _encode_stream_options(request, body, own, losses, quirks)
     if request.max_tokens is not None:
         body[quirks.max_tokens_key] = request.max_tokens
-    for wire, canonical in _PLAIN:
-        value = getattr(request, canonical)
+        if own.pop(quirks.max_tokens_key, None) is not None:
+            losses.add(quirks.max_tokens_key, "max_completion_tokens goes before it", "info")
+    for name in _PLAIN:
+        value = getattr(request, name)
         if value is not None:
-            body[wire] = value
+            body[name] = value
     if request.stop:
         body["stop"] = request.stop
     if request.top_k is not None:
         losses.add("top_k", f"{NAME} has no such setting")
     if request.cache is not None:
-        body.update(encode_cache(request.cache, losses, "request"))
-    tools = encode_tools(request.tools, losses) if request.tools is not None else []
-    if tools:
-        body["tools"] = tools
-    if request.tool_choice is not None:
-        if tools:
-            body["tool_choice"] = encode_tool_choice(request.tool_choice, request.tools or [], losses)
-        elif request.tool_choice.mode not in ("auto", "none"):
-            losses.add("tool_choice", "there is no tool left to choose")
-    if not tools:
-        body.pop("parallel_tool_calls", None)
+        body.update(encode_cache(request.cache, losses, ""))
+    _encode_tools(request, body, losses)
     if request.output is not None:
         body["response_format"] = _encode_output(request.output, losses)
     if request.reasoning is not None:
         _encode_reasoning(request.reasoning, body, losses)
-    if request.service_tier is not None:
-        if request.service_tier in _TIERS:
-            body["service_tier"] = request.service_tier
-        elif request.service_tier == "standard_only":
-            body["service_tier"] = "default"
-        else:
-            losses.add("service_tier", f"{NAME} has no tier {request.service_tier!r}", "info")
+    add_tier(body, request.service_tier, losses)
     return {**body, **own}
+
+
+def _encode_stream_options(
+    request: ChatRequest, body: JsonObject, own: JsonObject, losses: Losses, quirks: Quirks
+) -> None:
+    options: JsonObject = {}
+    if request.include_usage is not None and quirks.stream_usage:
+        options["include_usage"] = request.include_usage
+    elif request.include_usage:
+        losses.add("stream_options.include_usage", "this upstream cannot be asked for it", "info")
+    options.update(own.pop("stream_options", {}))
+    if options:
+        body["stream_options"] = options
+
+
+def _encode_tools(request: ChatRequest, body: JsonObject, losses: Losses) -> None:
+    tools = encode_tools(request.tools or [], losses)
+    if tools:
+        body["tools"] = tools
+        if request.tool_choice is not None:
+            body["tool_choice"] = encode_tool_choice(request.tool_choice, request.tools or [], losses)
+        return
+    # Both are refused without tools.
+    if request.tool_choice is not None:
+        needed = request.tool_choice.mode not in ("auto", "none")
+        losses.add("tool_choice", "there is no tool to choose", "warning" if needed else "info")
+    if body.pop("parallel_tool_calls", None) is not None:
+        losses.add("parallel_tool_calls", "there is no tool to call", "info")
 
 
 def _encode_reasoning(reasoning: Reasoning, body: JsonObject, losses: Losses) -> None:
     own_extras(reasoning.extras, NAME, losses, "reasoning")
-    if reasoning.effort in _EFFORTS:
+    if reasoning.effort is not None:
         body["reasoning_effort"] = reasoning.effort
-    elif reasoning.effort == "max":
-        body["reasoning_effort"] = "xhigh"
-        losses.add("reasoning.effort", f"{NAME} knows no 'max': said as 'xhigh'", "info")
-    elif reasoning.effort is not None:
-        losses.add("reasoning.effort", f"{NAME} knows no effort {reasoning.effort!r}")
     if reasoning.budget_tokens is not None:
         losses.add("reasoning.budget_tokens", f"{NAME} has efforts, no budget")
-    elif reasoning.mode == "enabled":
-        losses.add("reasoning.mode", f"{NAME} cannot switch reasoning on", "info")
-    if reasoning.mode == "disabled" and reasoning.effort is None:
-        losses.add("reasoning.mode", f"{NAME} cannot switch reasoning off for every model", "info")
+    elif reasoning.mode is not None and reasoning.effort is None:
+        losses.add("reasoning.mode", f"{NAME} cannot switch reasoning on or off for every model")
     if reasoning.display is not None:
         losses.add("reasoning.display", f"{NAME} has no such setting", "info")
 
@@ -304,39 +304,33 @@ def _encode_results(parts: list[Part], losses: Losses, path: str) -> list[JsonOb
 
 
 def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObject:
-    thoughts = [part for part in parts if isinstance(part, Thinking)]
+    thoughts: list[Thinking] = []
     content: list[JsonObject] = []
     calls: list[JsonObject] = []
-    message: JsonObject = {"role": "assistant", "content": None}
+    others: JsonObject = {}
     for i, part in enumerate(parts):
         at = f"{path}.content[{i}]"
         match part:
             case Thinking():
-                pass
+                thoughts.append(part)
             case ToolCall():
                 if (call := encode_tool_call(part, losses, at)) is not None:
                     calls.append(call)
             case Audio() if part.id is not None:
-                message["audio"] = {"id": part.id, **own_extras(part.extras, NAME, losses, at)}
+                others["audio"] = {"id": part.id, **own_extras(part.extras, NAME, losses, at)}
+            case Refusal() if not part.extras:
+                others["refusal"] = others.get("refusal", "") + part.text
             case Text() | Refusal() | Opaque():
                 if (said := encode_part(part, losses, at)) is not None:
                     content.append(said)
-                if calls:
-                    losses.add(at, f"{NAME} has text before tool calls: their order is lost", "info")
+                    if calls:
+                        losses.add(at, f"{NAME} has text before tool calls: their order is lost", "info")
             case _:
                 raise cannot_say(NAME, f"{type(part).__name__.lower()} from the assistant", at)
-    message["content"] = _assistant_content(content)
+    others.update(encode_thinking(thoughts, losses, path))
     if calls:
-        message["tool_calls"] = calls
-    if message["content"] is None and not calls and "audio" not in message:
-        message["content"] = ""
-    message.update(encode_thinking(thoughts, losses, path))
-    return message
-
-
-def _assistant_content(content: list[JsonObject]) -> Any:
-    if not content:
-        return None
-    if len(content) == 1 and content[0].keys() == {"type", "text"} and content[0]["type"] == "text":
-        return content[0]["text"]
-    return content
+        others["tool_calls"] = calls
+    if parts and not content and not others:
+        raise cannot_say(NAME, "a message that holds nothing else", f"{path}.content")
+    said_otherwise = others.keys() & {"tool_calls", "audio", "refusal"}
+    return {"role": "assistant", "content": None if said_otherwise and not content else joined(content), **others}

@@ -15,7 +15,7 @@ from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinki
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import decode_annotation, encode_annotation
-from wye.dialects.openai_chat.errors import refusal
+from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
 from wye.dialects.openai_chat.tools import encode_tool_call, take_tool_calls
@@ -34,10 +34,14 @@ _REASONS: dict[str, FinishReason] = {
     "content_filter": "content_filter",
     "error": "error",
 }
+_SAYABLE = ("stop", "length", "tool_calls", "content_filter", "function_call")
+"""Reasons that need no keeping: they come out again, or what they mean has a new name."""
+_TIERS = {"standard": "default", "standard_only": "default"}
+"""Anthropic's words for tiers that have another name here."""
 
 
 def decode_response(body: JsonObject) -> ChatResponse:
-    if body.get("error"):
+    if holds_error(body):
         raise refusal(body)
     left = dict(body)
     choices = as_list(left.pop("choices", None))
@@ -100,8 +104,7 @@ def take_finish(members: JsonObject) -> tuple[FinishReason | None, JsonObject]:
     native = take(members, "finish_reason", str)
     if native is None:
         return None, {}
-    reason = _REASONS.get(native, "stop")
-    return reason, {} if native == reason else {"finish_reason": native}
+    return _REASONS.get(native, "stop"), {} if native in _SAYABLE else {"finish_reason": native}
 
 
 def _decode_message(message: JsonObject) -> tuple[list[Part], JsonObject]:
@@ -120,17 +123,22 @@ def _decode_message(message: JsonObject) -> tuple[list[Part], JsonObject]:
         del left["content"]
         parts += texts
     said = take(left, "refusal", str)
-    if said is not None:
+    if said:
         parts.append(Refusal(said))
     audio = as_object(left.get("audio"))
     if audio is not None and isinstance(audio.get("data"), str):
         del left["audio"]
         parts.append(decode_audio(audio))
     parts += take_tool_calls(left)
-    for empty in ("tool_calls", "function_call", "audio", "refusal", "annotations"):
-        if empty in left and not left[empty]:
-            del left[empty]
+    drop_empty(left)
     return parts, left
+
+
+def drop_empty(members: JsonObject) -> None:
+    """Remove the members of an assistant's message that are there only to say that there is nothing."""
+    for name in ("content", "refusal", "annotations", "audio", "tool_calls", "function_call"):
+        if name in members and not members[name]:
+            del members[name]
 
 
 def _texts(content: Any) -> list[Part] | None:
@@ -221,9 +229,15 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     }
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage, losses)
-    if response.service_tier is not None:
-        body["service_tier"] = response.service_tier
+    add_tier(body, response.service_tier, losses)
     return {**body, **own}
+
+
+def add_tier(body: JsonObject, tier: str | None, losses: Losses) -> None:
+    if tier == "batch":
+        losses.add("service_tier", f"{NAME} has no tier {tier!r}", "info")
+    elif tier is not None:
+        body["service_tier"] = _TIERS.get(tier, tier)
 
 
 def _encode_choice(choice: Choice, losses: Losses) -> JsonObject:
@@ -283,7 +297,7 @@ def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
                 losses.add(at, f"{NAME} has no {part.type or 'such part'}")
             case _:
                 losses.add(at, f"{NAME} has no {type(part).__name__.lower()} in answers")
-    if texts:
+    if texts or not (refusals or calls or "audio" in message):
         message["content"] = "".join(texts)
     if refusals:
         message["refusal"] = "".join(refusals)

@@ -6,7 +6,8 @@ import re
 
 from wye.dialects.dialect import TapRules
 from wye.dialects.openai_chat.encoder import DONE
-from wye.kernel.json import Raw, encode, split_object
+from wye.kernel.errors import BadRequest
+from wye.kernel.json import JsonError, Raw, encode, split_object
 
 # Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member.
 _MARKERS = re.compile(
@@ -16,9 +17,12 @@ _USAGE_ONLY = re.compile(rb'\A(?=.*"choices"\s*:\s*\[\s*\])(?=.*"usage"\s*:\s*\{
 
 
 def ask_usage(members: dict[str, Raw]) -> bool:
-    """Make a streamed request ask for usage. Whether it did not do so itself."""
+    """Make a streamed request ask for usage. Whether it did not do so itself. Raises BadRequest."""
     asked = members.get("stream_options")
-    options = split_object(bytes(asked)) if asked is not None and bytes(asked) != b"null" else {}
+    try:
+        options = split_object(bytes(asked)) if asked is not None and bytes(asked) != b"null" else {}
+    except JsonError:
+        raise BadRequest("stream_options must be an object", param="stream_options") from None
     if bytes(options.get("include_usage", b"false")) == b"true":
         return False
     options["include_usage"] = Raw(b"true")

@@ -12,14 +12,21 @@ from wye.dialects.openai_chat.content import decode_cache, encode_cache
 from wye.dialects.openai_chat.name import NAME
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
-from wye.kernel.json import JsonObject, as_list, as_object, type_name
+from wye.kernel.json import JsonObject, as_list, as_object, encode_text, type_name
 
 
 def decode_tools(fields: Fields) -> list[Tool] | None:
-    tools = fields.list("tools")
-    if tools is None:
+    """`functions`, which `tools` replaced, say the same; they are answered with tool calls."""
+    tools, functions = fields.list("tools"), fields.list("functions")
+    if tools is None and functions is None:
         return None
-    return [_decode_tool(tool, f"{fields.at('tools')}[{i}]") for i, tool in enumerate(tools)]
+    decoded = [_decode_tool(tool, f"{fields.at('tools')}[{i}]") for i, tool in enumerate(tools or ())]
+    for i, function in enumerate(functions or ()):
+        below = Fields(function, f"{fields.at('functions')}[{i}]")
+        tool = _decode_function(below)
+        tool.extras = extras_of(NAME, {"function": below.rest()} if below.rest() else {})
+        decoded.append(tool)
+    return decoded
 
 
 def _decode_tool(value: Any, path: str) -> Tool:
@@ -29,13 +36,8 @@ def _decode_tool(value: Any, path: str) -> Tool:
             below = fields.fields("function")
             if below is None:
                 raise BadRequest(f"{path}.function is required", param=f"{path}.function")
-            tool = FunctionTool(
-                name=below.required_str("name"),
-                description=below.str("description"),
-                schema=below.dict("parameters"),
-                strict=below.bool("strict"),
-                cache=decode_cache(fields),
-            )
+            tool = _decode_function(below)
+            tool.cache = decode_cache(fields)
             tool.extras = _extras(fields, "function", below)
             return tool
         case "custom" if (below := fields.fields("custom")) is not None:
@@ -44,6 +46,15 @@ def _decode_tool(value: Any, path: str) -> Tool:
             return custom
         case _:
             return NativeTool(NAME, value)
+
+
+def _decode_function(fields: Fields) -> FunctionTool:
+    return FunctionTool(
+        name=fields.required_str("name"),
+        description=fields.str("description"),
+        schema=fields.dict("parameters"),
+        strict=fields.bool("strict"),
+    )
 
 
 def _extras(fields: Fields, name: str, below: Fields) -> dict[str, JsonObject] | None:
@@ -83,11 +94,15 @@ def _present(**members: Any) -> JsonObject:
 
 
 def decode_tool_choice(fields: Fields) -> ToolChoice | None:
+    older = fields.any("function_call")
     value = fields.any("tool_choice")
-    if value is None:
-        return None
     path = fields.at("tool_choice")
+    if value is None and older is not None:
+        function, path = as_object(older), fields.at("function_call")
+        value = older if function is None else {"type": "function", "function": function}
     match value:
+        case None:
+            return None
         case "auto" | "none" | "required":
             return ToolChoice(value)
         case str():
@@ -151,9 +166,9 @@ def take_tool_calls(members: JsonObject) -> list[ToolCall]:
         decoded = []
     legacy = as_object(members.get("function_call"))
     if legacy is not None and isinstance(legacy.get("name"), str):
-        # Deprecated: a call without an id, known by its name.
+        # Deprecated: a call without an id, known by its name. It is said again as a tool call.
         del members["function_call"]
-        decoded.append(ToolCall(legacy["name"], legacy["name"], str(legacy.get("arguments") or "")))
+        decoded.append(ToolCall(legacy["name"], legacy["name"], _text(legacy.get("arguments")) or ""))
     return decoded
 
 
@@ -164,15 +179,22 @@ def decode_tool_call(value: Any) -> ToolCall | None:
     if below is None:
         return None
     below = dict(below)
-    name, text = below.pop("name", None), below.pop("arguments" if kind == "function" else "input", None)
-    if not isinstance(name, str) or not isinstance(text, str | None):
+    name, text = below.pop("name", None), _text(below.pop("arguments" if kind == "function" else "input", None))
+    if not isinstance(name, str) or name == "" or text is None:
         return None
     identity = call.pop("id", None)
     call.pop("index", None)
-    decoded = ToolCall(identity if isinstance(identity, str) else "", name, text or "")
+    decoded = ToolCall(identity if isinstance(identity, str) else "", name, text)
     decoded.kind = "custom" if kind == "custom" else "function"
     decoded.extras = extras_of(NAME, {**call, **({kind: below} if below else {})})
     return decoded
+
+
+def _text(value: Any) -> str | None:
+    """Arguments as text; some servers send the object itself. None for what cannot be arguments."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else encode_text(value) if isinstance(value, dict) else None
 
 
 def encode_tool_call(call: ToolCall, losses: Losses, path: str) -> JsonObject | None:
