@@ -1,4 +1,4 @@
-"""The benchmark's own machinery: it counts the CPU of the right processes, and takes no wrong answer for a right one."""
+"""The benchmark's own machinery: it counts CPU of the right processes, and takes no wrong answer for a right one."""
 
 from __future__ import annotations
 
