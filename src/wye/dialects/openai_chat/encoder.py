@@ -230,8 +230,8 @@ class Encoder:
         path = f"choices[{event.choice}]"
         note_stop_sequence(event.stop_sequence, self._losses, path)
         own = dict(own_extras(event.extras, NAME, self._losses, path, "info"))
-        own.setdefault("finish_reason", encode_reason(event.reason, self._losses, path))
-        return self._delta(event.choice, {}, **own)
+        reason = encode_reason(event.reason, own, self._losses, path)
+        return self._delta(event.choice, {}, finish_reason=reason, **own)
 
     def _end(self) -> bytes:
         if self._include_usage and self._usage is not None:

@@ -246,16 +246,22 @@ def _encode_choice(choice: Choice, losses: Losses) -> JsonObject:
     note_stop_sequence(choice.stop_sequence, losses, path)
     message = _encode_message(choice.parts, losses, f"{path}.message")
     message.update(own.pop("message", {}))
-    encoded: JsonObject = {
+    if message["content"] is None and message["refusal"] is None and not message.keys() & {"tool_calls", "audio"}:
+        message["content"] = ""
+    return {
         "index": choice.index,
         "message": message,
         "logprobs": choice.logprobs,
-        "finish_reason": encode_reason(choice.finish_reason, losses, path),
+        "finish_reason": encode_reason(choice.finish_reason, own, losses, path),
+        **own,
     }
-    return {**encoded, **own}
 
 
-def encode_reason(reason: FinishReason | None, losses: Losses, path: str) -> str | None:
+def encode_reason(reason: FinishReason | None, own: JsonObject, losses: Losses, path: str) -> str | None:
+    """The upstream's own word, taken from `own`, or ours."""
+    native = own.pop("finish_reason", None)
+    if native is not None:
+        return native
     if reason == "error":
         # There is no word for it: at least the answer does not look complete.
         losses.add(f"{path}.finish_reason", f"{NAME} has no word for an answer that failed: said as 'length'")
@@ -297,7 +303,7 @@ def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
                 losses.add(at, f"{NAME} has no {part.type or 'such part'}")
             case _:
                 losses.add(at, f"{NAME} has no {type(part).__name__.lower()} in answers")
-    if texts or not (refusals or calls or "audio" in message):
+    if texts:
         message["content"] = "".join(texts)
     if refusals:
         message["refusal"] = "".join(refusals)
