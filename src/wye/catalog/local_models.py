@@ -18,6 +18,7 @@ _SMOLLM2 = ModelCard(
     bytes=98_362_432,
     context_length=2048,
     licence="Apache-2.0",
+    created=1_730_419_200,  # 2024-11-01
     roles=("primary", "fast"),
 )
 _QWEN_CODER = ModelCard(
@@ -32,9 +33,10 @@ _QWEN_CODER = ModelCard(
         ),
     ),
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-    bytes=0,
+    bytes=491_400_064,
     context_length=32_768,
     licence="Apache-2.0",
+    created=1_731_369_600,  # 2024-11-12
     roles=("coder",),
 )
 

