@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import threading
 import time
 from typing import Any
 
@@ -258,17 +257,14 @@ def test_killing_the_engine_in_an_answer_is_a_clean_error_and_the_next_call_work
     served: Served, gpt: openai.OpenAI
 ) -> None:
     pid = served.engine_pid()
-    killed = threading.Event()
+    stream = gpt.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "Tell a long story."}], max_tokens=1500, stream=True
+    )
+    for _ in range(5):
+        next(stream)
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(openai.APIError) as raised:
-        for i, _ in enumerate(
-            gpt.chat.completions.create(
-                model=MODEL, messages=[{"role": "user", "content": "Tell a long story."}], max_tokens=1500, stream=True
-            )
-        ):
-            if i == 5:
-                os.kill(pid, signal.SIGKILL)
-                killed.set()
-    assert killed.is_set()
+        list(stream)
     assert raised.value.message
     began = time.monotonic()
     assert gpt.chat.completions.create(model=MODEL, messages=ASK, max_tokens=5).choices

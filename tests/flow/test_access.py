@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests import wire
 from tests.flow.conftest import Start
-
 from wye.testing.fake import FakeUpstream, event_stream, json_body
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"

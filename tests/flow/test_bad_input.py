@@ -7,9 +7,9 @@ import socket
 from typing import Any
 
 import pytest
+
 from tests import wire
 from tests.flow.conftest import Start
-
 from wye.testing.fake import FakeUpstream, json_body
 
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens")

@@ -7,9 +7,9 @@ import json
 import time
 
 import pytest
+
 from tests import wire
 from tests.flow.conftest import Start
-
 from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 
 CALLERS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+
 from tests import wire
 from tests.flow.conftest import Start
-
 from wye.testing.fake import FakeUpstream, event_stream, json_body
 
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from wye.api.edge import (
     CallerLeft,
     Departure,
+    Departures,
     Head,
     Receive,
     Scope,
@@ -50,6 +51,7 @@ class App:
         self._hot = hot
         self._pages = pages
         self._body_limit = body_limit
+        self._departures = Departures()
         self._start, self._stop = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,14 +66,14 @@ class App:
             await self._lifespan(receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, operation: Operation, dialect: Dialect) -> None:
-        headers: Headers = scope["headers"]
+        headers = dict(scope["headers"])
         head = Head(headers)
         exchange: Exchange | None = None
         departure: Departure | None = None
         try:
             principal = self.pipeline.auth.principal(headers)
             body = await read_body(receive, head, self._body_limit)
-            departure = Departure(receive)
+            departure = self._departures.watch(receive)
             exchange = Exchange(head.request_id, dialect, body, headers, principal, clock.monotonic_s(), head.strict)
             if operation == "count_tokens":
                 await self._count(exchange, send)
@@ -86,10 +88,12 @@ class App:
         except asyncio.CancelledError:
             if departure is None or not departure.left:
                 raise
-            departure.forgive()
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
         except Exception as error:
             known = as_wye_error(error, head.request_id)
-            await send_error(send, known, dialect, head.request_id, _headers(exchange)[2:] if exchange else [])
+            await send_error(send, known, dialect, head.request_id, _about(exchange) if exchange else [])
         finally:
             if departure is not None:
                 departure.stop()
@@ -127,8 +131,12 @@ class App:
 
 
 def _headers(exchange: Exchange) -> Headers:
+    return id_headers(exchange.request_id, exchange.dialect) + _about(exchange)
+
+
+def _about(exchange: Exchange) -> Headers:
     """What Wye says about an answer besides its content."""
-    headers = id_headers(exchange.request_id)
+    headers: Headers = []
     if exchange.deployment is not None:
         headers.append((b"x-wye-deployment", exchange.deployment.id_header))
         headers.append((b"x-wye-attempts", b"%d" % exchange.attempts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from wye.dialects.dialect import Dialect
 from wye.kernel.errors import TooLarge, UnsupportedMedia, WyeError
 from wye.kernel.ids import new_id
 from wye.kernel.json import encode
-from wye.ports.transport import Headers
+from wye.ports.transport import HeaderMap, Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,24 +35,17 @@ class Head:
 
     __slots__ = ("accepts_plain_text", "encoding", "length", "request_id", "strict")
 
-    def __init__(self, headers: Headers) -> None:
-        self.accepts_plain_text = False
-        self.encoding = b""
-        self.length = 0
-        self.strict = False
-        request_id = b""
-        for name, value in headers:
-            if name == b"content-length":
-                self.length = int(value) if value.isdigit() else 0
-            elif name == b"x-request-id":
-                request_id = value
-            elif name == b"content-encoding":
-                self.encoding = value
-            elif name == b"accept":
-                self.accepts_plain_text = b"text/plain" in value
-            elif name == b"x-wye-strict":
-                self.strict = value.lower() in (b"1", b"true")
-        self.request_id = request_id.decode() if _USABLE_ID.match(request_id) else new_id("req_")
+    def __init__(self, headers: HeaderMap) -> None:
+        length = headers.get(b"content-length", b"")
+        self.length = int(length) if length.isdigit() else 0
+        self.encoding = headers.get(b"content-encoding", b"")
+        self.accepts_plain_text = b"text/plain" in headers.get(b"accept", b"")
+        self.strict = headers.get(b"x-wye-strict", b"").lower() in (b"1", b"true")
+        request_id = headers.get(b"x-request-id")
+        if request_id is not None and _USABLE_ID.match(request_id):
+            self.request_id = request_id.decode()
+        else:
+            self.request_id = new_id("req_")
 
 
 async def read_body(receive: Receive, head: Head, limit: int) -> bytes:
@@ -85,38 +79,55 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is larger than {limit} bytes (server.body_limit_mb sets this limit)")
 
 
-class Departure:
-    """Cancels the running task when the caller leaves. Until a call has lasted a moment this costs a timer, no task."""
+class Departures:
+    """Notices callers that leave. One timer looks after all calls: one that is over within a moment costs no task."""
 
-    __slots__ = ("_loop", "_receive", "_task", "_timer", "_watcher", "left")
+    def __init__(self) -> None:
+        self._young: deque[Departure] = deque()
+        self._looking = False
+
+    def watch(self, receive: Receive) -> Departure:
+        """Cancel the running task when its caller leaves, until `Departure.stop`."""
+        departure = Departure(receive)
+        self._young.append(departure)
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._look)
+        return departure
+
+    def _look(self) -> None:
+        """Watch the calls that have lasted since the last look; forget those that are over."""
+        young, self._young = self._young, deque()
+        for departure in young:
+            departure.start()
+        self._looking = bool(young)
+        if young:
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._look)
+
+
+class Departure:
+    __slots__ = ("_receive", "_task", "_watcher", "left")
 
     def __init__(self, receive: Receive) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
+        self._task = asyncio.current_task()
         self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(_WATCH_AFTER_S, self._start)
         self._watcher: asyncio.Task[None] | None = None
         self.left = False
 
-    def _start(self) -> None:
-        self._watcher = self._loop.create_task(self._watch())
+    def start(self) -> None:
+        if self._task is not None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch(self._task))
 
-    async def _watch(self) -> None:
+    async def _watch(self, task: asyncio.Task[object]) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.left = True
-        self._task.cancel()
+        task.cancel()
 
     def stop(self) -> None:
-        self._timer.cancel()
+        self._task = None
         if self._watcher is not None:
             self._watcher.cancel()
-
-    def forgive(self) -> None:
-        """The task's cancellation was ours, and has done its work."""
-        self._task.uncancel()
 
 
 def as_wye_error(error: Exception, request_id: str) -> WyeError:
@@ -136,7 +147,7 @@ async def send_error(send: Send, error: WyeError, dialect: Dialect, request_id: 
     if isinstance(error, TooLarge):
         # What is left of the body will not be read.
         headers = [*headers, (b"connection", b"close")]
-    await send_whole(send, error.status, body, [*id_headers(request_id), *headers])
+    await send_whole(send, error.status, body, [*id_headers(request_id, dialect), *headers])
 
 
 async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> None:
@@ -154,7 +165,10 @@ async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> 
     await send({"type": "http.response.body", "body": body})
 
 
-def id_headers(request_id: str) -> Headers:
-    """The request's id, under the names that OpenAI's and Anthropic's clients read."""
+def id_headers(request_id: str, dialect: Dialect) -> Headers:
+    """The request's id, also under the name that the dialect's own clients read."""
     value = request_id.encode()
-    return [(b"x-request-id", value), (b"request-id", value)]
+    headers = [(b"x-request-id", value)]
+    if dialect.request_id_header is not None:
+        headers.append((dialect.request_id_header, value))
+    return headers

@@ -88,26 +88,28 @@ class Pages:
         handler: Handler = getattr(self, page.handler)
 
         async def guarded(request: Request) -> Response:
-            head = Head(request.headers.raw)
+            head = Head(dict(request.headers.raw))
             try:
                 if not page.open:
-                    self._pipeline.auth.principal(request.headers.raw)
+                    self._pipeline.auth.principal(dict(request.headers.raw))
                 response = await handler(request)
             except Exception as error:
                 response = self._failed(request, as_wye_error(error, head.request_id), head.request_id)
-            for name, value in id_headers(head.request_id):
+            for name, value in id_headers(head.request_id, self._dialect(request)):
                 response.headers[name.decode()] = value.decode()
             return response
 
         return guarded
 
     def _failed(self, request: Request, error: WyeError, request_id: str) -> Response:
-        dialect = self._anthropic if _speaks_anthropic(request) else self._plain
-        return _json(dialect.encode_error(error, request_id), error.status)
+        return _json(self._dialect(request).encode_error(error, request_id), error.status)
+
+    def _dialect(self, request: Request) -> Dialect:
+        return self._anthropic if _speaks_anthropic(request) else self._plain
 
     async def _http_error(self, request: Request, raised: Exception) -> Response:
         """Starlette found no route for this path and method."""
-        head = Head(request.headers.raw)
+        head = Head(dict(request.headers.raw))
         status = raised.status_code if isinstance(raised, HTTPException) else 500
         path, method = request.url.path, request.method
         if any(path in hot.paths for hot in HOT_ROUTES):
@@ -117,7 +119,7 @@ class Pages:
         else:
             error = NotFound(f"There is no route {method} {path[:200]}. GET /docs lists them.", code="unknown_route")
         response = self._failed(request, error, head.request_id)
-        for name, value in id_headers(head.request_id):
+        for name, value in id_headers(head.request_id, self._dialect(request)):
             response.headers[name.decode()] = value.decode()
         return response
 

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from wye.catalog.model_card import ModelCard, WeightsSource
 
+# The file's own template, but for the system message it gives when the caller gives none. That one tells the model its
+# name and maker, and the model begins to answer in French and Italian: of 24 simple questions at temperature 0 it got 17
+# right, with this one 20.
+_SMOLLM2_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n' }}"
+    "{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 _SMOLLM2 = ModelCard(
     id="smollm2-135m-instruct",
     title="SmolLM2 135M Instruct, Q4_1",
@@ -20,6 +32,7 @@ _SMOLLM2 = ModelCard(
     licence="Apache-2.0",
     created=1_730_419_200,  # 2024-11-01
     roles=("primary", "fast"),
+    chat_template=_SMOLLM2_TEMPLATE,
 )
 _QWEN_CODER = ModelCard(
     id="qwen2.5-coder-0.5b",

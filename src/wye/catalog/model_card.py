@@ -34,3 +34,5 @@ class ModelCard(msgspec.Struct, frozen=True):
     created: int
     """When it was published, in seconds since 1970; for a file of one's own, when it was written."""
     roles: tuple[str, ...] = ()
+    chat_template: str | None = None
+    """Instead of the one in the file, where that one makes answers worse (Jinja)."""

@@ -50,13 +50,18 @@ class Quirks(msgspec.Struct, frozen=True):
     """Sent where the dialect requires a limit and the caller gave none."""
 
 
-class TapRules(msgspec.Struct, frozen=True):
+class TapRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a relay that passes bytes through still sees what it must: the frames that match are decoded, no others."""
 
     markers: Pattern[bytes]
     """Matches in every frame that holds usage, a finish reason, the end, or an error; seldom in any other."""
     unasked_usage: Pattern[bytes] | None = None
     """Matches a frame that only reports usage, dropped when the client did not ask for it."""
+    usage_of: Callable[[bytes], Usage | None]
+    """The figures of a whole answer's bytes, looked up without decoding the rest.
+
+    Raises BadAnswer when they are no answer, or the upstream's own error when they hold one.
+    """
     terminator: bytes = b""
     """What ends a complete stream, for an upstream that forgot it."""
     ask_usage: Callable[[dict[str, Raw]], bool] | None = None
@@ -83,6 +88,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_content_type: bytes
     tap: TapRules
 
+    request_id_header: bytes | None = None
+    """Where the dialect's own clients look for a request's id, if not in x-request-id."""
     decode_count: Callable[[JsonObject], ChatRequest] | None = None
     """A request to count the tokens of an input; None where the dialect has none."""
     encode_count: Callable[[int], JsonObject] | None = None

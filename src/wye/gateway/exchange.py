@@ -14,7 +14,7 @@ from wye.dialects.dialect import Dialect
 from wye.gateway.deployment import Deployment
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.limiter import Reservation
-from wye.ports.transport import Headers
+from wye.ports.transport import HeaderMap
 
 
 class Exchange(msgspec.Struct):
@@ -24,7 +24,7 @@ class Exchange(msgspec.Struct):
     dialect: Dialect
     """The caller's."""
     body: bytes
-    headers: Headers
+    headers: HeaderMap
     principal: str
     started_s: float
     strict: bool = False

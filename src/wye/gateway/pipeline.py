@@ -6,6 +6,8 @@ Fallback ends at the first content byte: until then nothing has been said to the
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy.auth import Auth
@@ -78,8 +80,8 @@ class Pipeline:
         assert failure is not None, "a route has at least one deployment"
         raise failure
 
-    async def _attempt(self, exchange: Exchange, deployment: Deployment) -> Whole | Stream:
+    def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         provider = deployment.provider
         if provider.passthrough and provider.dialect is exchange.dialect:
-            return await pass_through(exchange, deployment)
-        return await translate(exchange, deployment)
+            return pass_through(exchange, deployment)
+        return translate(exchange, deployment)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from wye.kernel.errors import BadRequest
+from wye.kernel.errors import BadAnswer, BadRequest
 
 Raw = msgspec.Raw
 """JSON text that was found but not decoded; encoding writes it as it is."""
@@ -62,6 +62,18 @@ def decode_body(data: bytes) -> JsonObject:
     if body is None:
         raise BadRequest(f"The request body must be a JSON object, not {type_name(value)}", code="invalid_json")
     return body
+
+
+def decode_answer(data: bytes) -> JsonObject:
+    """An upstream's answer as a JSON object. Raises BadAnswer."""
+    try:
+        value = decode(data)
+    except JsonError as error:
+        raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
+    answer = as_object(value)
+    if answer is None:
+        raise BadAnswer(f"The upstream's answer is {type_name(value)}, not a JSON object")
+    return answer
 
 
 def encode_text(value: Any) -> str:

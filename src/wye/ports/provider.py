@@ -11,7 +11,7 @@ from wye.canon.events import Event
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, Quirks
-from wye.ports.transport import Clocks, Headers, Reply
+from wye.ports.transport import Clocks, HeaderMap, Reply
 
 Operation = Literal["chat", "count_tokens"]
 
@@ -35,7 +35,7 @@ class Provider(Protocol):
         """Change what this provider needs changed beyond its dialect. Not called when the bytes pass through."""
         ...
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: Headers) -> Reply:
+    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
         """Send one request. `caller` are the caller's own headers when it speaks the same dialect, else empty.
 
         Raises UpstreamError; NoDeployment when the account is not usable (no key).

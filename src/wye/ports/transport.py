@@ -6,12 +6,16 @@ byte of an answer came, and closes a connection whose answer was not read to its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 Headers = list[tuple[bytes, bytes]]
 """Header lines in order; names in lower case."""
+
+HeaderMap = Mapping[bytes, bytes]
+"""Headers by their name in lower case; of a name that came twice, the last."""
 
 
 class Origin(msgspec.Struct, frozen=True):

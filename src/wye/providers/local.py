@@ -19,7 +19,7 @@ from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
 from wye.ports.engine import Engine
 from wye.ports.provider import Adapted, Operation
-from wye.ports.transport import Clocks, Headers, Origin, Reply, Transport
+from wye.ports.transport import Clocks, HeaderMap, Origin, Reply, Transport
 from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
 
 _HEADERS = b"content-type: application/json\r\n"
@@ -89,7 +89,7 @@ class LocalProvider:
         )
         return Adapted(request, ForcedTools())
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: Headers) -> Reply:
+    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
         """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
         target = _TARGETS[operation]
         try:
@@ -112,7 +112,7 @@ class LocalProvider:
         )
         adapted = await self.adapt(request, losses)
         body = encode(self.dialect.encode_request(adapted.request, losses, self.quirks))
-        answer = await self._object(await self.call("count_tokens", model, body, Clocks(), []))
+        answer = await self._object(await self.call("count_tokens", model, body, Clocks(), {}))
         tokens = answer.get("input_tokens")
         return tokens if isinstance(tokens, int) else None
 

@@ -11,7 +11,7 @@ from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.json import JsonError, decode, encode
 from wye.kernel.secret import Secret
 from wye.ports.provider import Adapted, Operation
-from wye.ports.transport import Clocks, Headers, Origin, Reply, Transport
+from wye.ports.transport import Clocks, HeaderMap, Origin, Reply, Transport
 from wye.providers.rows import Row
 
 _PATHS: dict[tuple[str, Operation], str] = {
@@ -56,13 +56,13 @@ class UpstreamProvider:
             lines.append((header, value.format(key=api_key.reveal())))
         self._lines = b"".join(_line(name, *line) for line in lines)
         self._defaults = {key.encode(): _line(name, key, value) for key, value in row.headers.items()}
-        self._forwarded = frozenset(header.encode() for header in row.forward_headers)
+        self._forwarded = tuple(header.encode() for header in row.forward_headers)
         self._default_lines = b"".join(self._defaults.values())
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: Headers) -> Reply:
+    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
         if self.missing_key:
             raise NoDeployment(
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
@@ -78,7 +78,7 @@ class UpstreamProvider:
         counted = {
             name: body[name] for name in ("messages", "system", "tools", "tool_choice", "thinking") if name in body
         }
-        reply = await self.call("count_tokens", model, encode({"model": model, **counted}), Clocks(), [])
+        reply = await self.call("count_tokens", model, encode({"model": model, **counted}), Clocks(), {})
         try:
             answer = await reply.read_all(_MAX_COUNT_BYTES, Clocks().headers_s)
         finally:
@@ -90,16 +90,13 @@ class UpstreamProvider:
         except (JsonError, KeyError, TypeError, ValueError):
             return None
 
-    def _forward(self, caller: Headers) -> bytes:
+    def _forward(self, caller: HeaderMap) -> bytes:
         """The caller's own headers that concern the upstream, over the row's defaults."""
-        defaults = self._defaults
-        lines = b""
-        for name, value in caller:
-            if name in self._forwarded:
-                lines += b"%b: %b\r\n" % (name, value)
-                if name in defaults:
-                    defaults = {key: line for key, line in defaults.items() if key != name}
-        return lines + b"".join(defaults.values())
+        own = [(name, value) for name in self._forwarded if (value := caller.get(name)) is not None]
+        if not own:
+            return self._default_lines
+        lines = {**self._defaults, **{name: b"%b: %b\r\n" % (name, value) for name, value in own}}
+        return b"".join(lines.values())
 
 
 def _address(name: str, base_url: str) -> tuple[Origin, str]:

@@ -75,6 +75,8 @@ def test_every_error_has_a_status_a_code_and_a_place_in_the_tree() -> None:
         return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))
 
     for kind in below(errors.WyeError):
+        if kind.__module__ != errors.__name__:
+            continue  # a driver's own, which never leaves it
         assert 400 <= kind.status <= 599
         assert kind.code
         assert kind.__name__ in (errors.__doc__ or ""), f"{kind.__name__} is not drawn in the tree"

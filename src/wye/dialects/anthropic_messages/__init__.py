@@ -15,7 +15,8 @@ from wye.dialects.anthropic_messages.response import (
     encode_count,
     encode_response,
 )
-from wye.dialects.anthropic_messages.stream import TAP, Decoder, Encoder
+from wye.dialects.anthropic_messages.stream import Decoder, Encoder
+from wye.dialects.anthropic_messages.tap import TAP
 from wye.dialects.dialect import Dialect
 
 __all__ = [
@@ -35,6 +36,7 @@ DIALECT = Dialect(
     stream_encoder=Encoder,
     stream_content_type=b"text/event-stream; charset=utf-8",
     tap=TAP,
+    request_id_header=b"request-id",
     decode_count=decode_count_request,
     encode_count=encode_count,
     encode_error=encode_error,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from wye.canon.usage import Usage
 from wye.dialects.dialect import TapRules
 from wye.dialects.openai_chat.encoder import DONE
+from wye.dialects.openai_chat.response import decode_response
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, Raw, encode, split_object
+from wye.kernel.json import Raw, decode_answer, encode, split_object
 
 # Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member.
 _MARKERS = re.compile(
@@ -30,4 +34,38 @@ def ask_usage(members: dict[str, Raw]) -> bool:
     return True
 
 
-TAP = TapRules(markers=_MARKERS, unasked_usage=_USAGE_ONLY, terminator=DONE, ask_usage=ask_usage)
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Figures(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: Raw
+    usage: _Figures | None = None
+    error: Raw = Raw(b"null")
+
+
+_answers = msgspec.json.Decoder(_Answer)
+
+
+def usage_of(body: bytes) -> Usage | None:
+    try:
+        seen = _answers.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        seen = None
+    if seen is None or bytes(seen.error) != b"null":
+        return decode_response(decode_answer(body)).usage
+    if seen.usage is None:
+        return None
+    details = seen.usage.prompt_tokens_details
+    return Usage(
+        seen.usage.prompt_tokens, seen.usage.completion_tokens, details.cached_tokens if details is not None else None
+    )
+
+
+TAP = TapRules(markers=_MARKERS, usage_of=usage_of, unasked_usage=_USAGE_ONLY, terminator=DONE, ask_usage=ask_usage)

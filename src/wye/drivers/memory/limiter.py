@@ -14,26 +14,41 @@ _IDLE_S = 120.0
 
 
 class _Bucket:
-    __slots__ = ("capacity", "level", "rate")
+    __slots__ = ("_left_name", "_limit_line", "capacity", "level", "rate")
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, what: bytes) -> None:
         self.capacity = self.level = float(per_minute)
         self.rate = per_minute / 60
+        self._limit_line = (b"x-ratelimit-limit-" + what, b"%d" % per_minute)
+        self._left_name = b"x-ratelimit-remaining-" + what
 
     def refill(self, seconds: float) -> None:
-        self.level = min(self.capacity, self.level + seconds * self.rate)
+        level = self.level + seconds * self.rate
+        self.level = level if level < self.capacity else self.capacity
 
-    def wait_s(self, amount: float) -> float:
-        """Seconds until so much is there; more than the capacity is let through when the bucket is full."""
-        return max(0.0, (min(amount, self.capacity) - self.level) / self.rate)
+    def check(self, amount: int, what: str) -> None:
+        """Raises LimitExceeded. More than the capacity passes when the bucket is full."""
+        if amount <= self.level or self.level >= self.capacity:
+            return
+        wait_s = (min(amount, self.capacity) - self.level) / self.rate
+        raise LimitExceeded(
+            f"This key may use {self.capacity:.0f} {what} per minute; try again in {wait_s:.1f} s",
+            retry_after_s=wait_s,
+        )
+
+    def take(self, amount: int) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """Take so much; what to tell the caller of the limit and of what is left."""
+        self.level -= amount
+        left = self.level if self.level > 0 else 0
+        return self._limit_line, (self._left_name, b"%d" % left)
 
 
 class _Account:
     __slots__ = ("requests", "running", "seen", "tokens")
 
     def __init__(self, limits: Limits, now: float) -> None:
-        self.requests = _Bucket(limits.requests_per_minute) if limits.requests_per_minute else None
-        self.tokens = _Bucket(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self.requests = _Bucket(limits.requests_per_minute, b"requests") if limits.requests_per_minute else None
+        self.tokens = _Bucket(limits.tokens_per_minute, b"tokens") if limits.tokens_per_minute else None
         self.running = 0
         self.seen = now
 
@@ -50,18 +65,15 @@ class MemoryLimiter:
         limit = self._limits.concurrent
         if limit is not None and account.running >= limit:
             raise LimitExceeded(f"This key may have {limit} calls running at the same time", retry_after_s=1)
+        of_requests, of_tokens = account.requests, account.tokens
+        if of_requests is not None:
+            of_requests.check(1, "requests")
         headers: list[tuple[bytes, bytes]] = []
-        for bucket, amount, what in ((account.requests, 1, "requests"), (account.tokens, tokens, "tokens")):
-            if bucket is not None and (wait_s := bucket.wait_s(amount)) > 0:
-                raise LimitExceeded(
-                    f"This key may use {bucket.capacity:.0f} {what} per minute; try again in {wait_s:.1f} s",
-                    retry_after_s=wait_s,
-                )
-        for bucket, amount, what in ((account.requests, 1, b"requests"), (account.tokens, tokens, b"tokens")):
-            if bucket is not None:
-                bucket.level -= amount
-                headers.append((b"x-ratelimit-limit-" + what, b"%d" % bucket.capacity))
-                headers.append((b"x-ratelimit-remaining-" + what, b"%d" % max(0.0, bucket.level)))
+        if of_tokens is not None:
+            of_tokens.check(tokens, "tokens")
+            headers += of_tokens.take(tokens)
+        if of_requests is not None:
+            headers += of_requests.take(1)
         account.running += 1
         return Reservation(principal, tokens, headers)
 

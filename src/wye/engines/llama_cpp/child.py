@@ -1,4 +1,4 @@
-"""The child process: llama.cpp's HTTP server for one model on a unix socket. `python -m wye.engines.llama_cpp.child`
+"""The child process: llama.cpp's HTTP server for one model on a unix socket.
 
 Reads its settings as one line of JSON on standard input and lives until that input ends: when the parent is gone, even
 by kill -9, so is the child.
@@ -25,14 +25,19 @@ class ChildSettings(msgspec.Struct, frozen=True):
     context_length: int
     """Tokens of one slot."""
     cores: int
+    chat_template: str | None = None
+    """Instead of the file's own."""
 
 
 def main() -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildSettings)
+    # The parent waits for one line; whatever else a library prints goes where the log goes.
+    told = os.dup(1)
+    os.dup2(2, 1)
     xllamacpp = import_module("xllamacpp")  # the optional extra, loaded in this process only
     Path(settings.socket_path).unlink(missing_ok=True)
     server = xllamacpp.Server(params_of(xllamacpp, settings))
-    print(server.listening_address, flush=True)  # noqa: T201 - the parent waits for this line
+    os.write(told, f"{server.listening_address}\n".encode())
     sys.stdin.buffer.read()
     # Deleting the server while it may still be starting deadlocks: the process ends without it.
     os._exit(0)
@@ -53,8 +58,6 @@ def params_of(llama: Any, settings: ChildSettings) -> Any:
     params.use_jinja = True
     params.ui = False
     params.endpoint_slots = False
+    if settings.chat_template is not None:
+        params.chat_template = settings.chat_template
     return params
-
-
-if __name__ == "__main__":
-    main()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import itertools
 import logging
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,8 +14,9 @@ from pathlib import Path
 from wye.catalog.model_card import ModelCard
 from wye.engines.llama_cpp.child import ChildSettings
 from wye.engines.llama_cpp.supervisor import State, Supervisor
+from wye.engines.machine import usable_cores, usable_memory_bytes
 from wye.engines.weights import read_header
-from wye.kernel.errors import MissingExtra, NoDeployment, NotFound, OutOfMemory, WyeError
+from wye.kernel.errors import ConfigError, MissingExtra, NoDeployment, NotFound, OutOfMemory, Overloaded, WyeError
 from wye.ports.engine import LocalModel, ModelStatus
 from wye.ports.transport import Origin
 from wye.ports.weights import Weights
@@ -36,14 +37,17 @@ _STATUS: dict[State, ModelStatus] = {
 class _Loaded:
     """A model that has, or had, a process."""
 
-    def __init__(self, supervisor: Supervisor, memory_bytes: int, origin: Origin) -> None:
-        self.supervisor = supervisor
+    def __init__(self, settings: ChildSettings, memory_bytes: int) -> None:
+        self.supervisor = Supervisor(settings)
         self.memory_bytes = memory_bytes
-        self.origin = origin
 
     @property
-    def counts(self) -> bool:
+    def is_live(self) -> bool:
         return self.supervisor.state in ("starting", "running")
+
+    @property
+    def origin(self) -> Origin:
+        return Origin("unix", socket_path=self.supervisor.settings.socket_path)
 
 
 class LlamaCppEngine:
@@ -57,20 +61,31 @@ class LlamaCppEngine:
         memory_limit_bytes: int | None = None,
         preload: list[str] | None = None,
     ) -> None:
-        """`slots` answers at a time per model, each with up to `context_length` tokens."""
+        """`slots` answers at a time per model, each with up to `context_length` tokens.
+
+        Raises ConfigError when `preload` names a model that has no card.
+        """
         self._cards = cards
         self._weights = weights
         self._slots = slots
         self._context_length = context_length
-        self._memory_limit_bytes = memory_limit_bytes or machine_memory_bytes() * 3 // 4
+        self._memory_limit_bytes = memory_limit_bytes or usable_memory_bytes() * 3 // 4
         self._preload = preload or []
+        for name in self._preload:
+            if name not in cards:
+                raise ConfigError(f"local.preload: {name!r} is not a local model; known: {', '.join(cards)}")
         self._models: dict[str, _Loaded] = {}
+        self._refusals: dict[str, str] = {}
+        """Why a model could not even be tried."""
+        self._one_at_a_time = asyncio.Lock()
+        self._closed = False
         self._preloading: set[asyncio.Task[None]] = set()
         self._folder: Path | None = None
+        self._numbers = itertools.count()
 
     async def start(self) -> None:
+        self._closed = False
         for name in self._preload:
-            self._card(name)
             task = asyncio.create_task(self._load_in_background(name))
             self._preloading.add(task)
             task.add_done_callback(self._preloading.discard)
@@ -84,23 +99,27 @@ class LlamaCppEngine:
 
     async def unload(self, model: str) -> LocalModel:
         card = self._card(model)
-        loaded = self._models.pop(model, None)
-        if loaded is not None:
-            await loaded.supervisor.stop()
+        async with self._one_at_a_time:
+            loaded = self._models.pop(model, None)
+            if loaded is not None:
+                await loaded.supervisor.stop()
         return self._describe(card)
 
     async def address(self, model: str) -> Origin:
         loaded = self._models.get(model)
-        if loaded is None or loaded.supervisor.state != "running":
-            if loaded is None:
-                loaded = self._models[model] = self._prepare(self._card(model))
-            await loaded.supervisor.ensure()
+        if loaded is None or not loaded.is_live:
+            loaded = await self._prepare(self._card(model))
+        await loaded.supervisor.ensure()
         return loaded.origin
 
     async def close(self) -> None:
-        for task in list(self._preloading):
+        self._closed = True
+        preloading = list(self._preloading)
+        for task in preloading:
             task.cancel()
-        await asyncio.gather(*(loaded.supervisor.stop() for loaded in self._models.values()))
+        await asyncio.gather(
+            *preloading, *(loaded.supervisor.stop() for loaded in self._models.values()), return_exceptions=True
+        )
         self._models.clear()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -130,51 +149,76 @@ class LlamaCppEngine:
 
     def _describe(self, card: ModelCard) -> LocalModel:
         loaded = self._models.get(card.id)
+        refusal = self._refusals.get(card.id)
         return LocalModel(
             id=card.id,
-            status=_STATUS[loaded.supervisor.state] if loaded else "available",
-            created=0,
+            status="failed" if refusal else _STATUS[loaded.supervisor.state] if loaded else "available",
+            created=card.created,
             context_length=self._context(card),
             memory_mb=(loaded.memory_bytes if loaded else card.bytes) // 1024**2,
             roles=list(card.roles),
-            error=loaded.supervisor.error if loaded else None,
+            error=refusal or (loaded.supervisor.error if loaded else None),
         )
 
-    def _prepare(self, card: ModelCard) -> _Loaded:
-        """Everything about a model that can be known before its process starts. Raises when it cannot be loaded."""
+    async def _prepare(self, card: ModelCard) -> _Loaded:
+        """Everything that can be known before a model's process starts; one model at a time, so that two never share
+        the last free memory. Raises when it cannot be loaded."""
+        async with self._one_at_a_time:
+            loaded = self._models.get(card.id)
+            if loaded is not None and loaded.is_live:
+                return loaded
+            self._refusals.pop(card.id, None)
+            try:
+                # In a thread: a large file is read to be hashed.
+                path, memory = await asyncio.to_thread(self._measure, card)
+                self._make_room(card.id, memory)
+            except WyeError as error:
+                self._refusals[card.id] = error.message
+                raise
+            if self._closed:
+                raise Overloaded("The server is shutting down")
+            settings = self._settings(card, path)
+            if loaded is None:
+                loaded = self._models[card.id] = _Loaded(settings, memory)
+            else:
+                # The same supervisor knows when it failed last, and will not try at once.
+                loaded.supervisor.settings, loaded.memory_bytes = settings, memory
+            return loaded
+
+    def _measure(self, card: ModelCard) -> tuple[Path, int]:
+        """The model's file, and the memory that its process will need."""
         if importlib.util.find_spec("xllamacpp") is None:
             raise MissingExtra("A local model", "local")
         path = self._weights.locate(card)
         if path is None:
             raise NoDeployment(f"The file of '{card.id}' is not here. Fetch it with: wye models pull {card.id}")
-        context = self._context(card)
-        memory = path.stat().st_size + read_header(path).kv_bytes(self._slots * context) + _OVERHEAD_BYTES
-        self._make_room(card.id, memory)
+        cache = read_header(path).kv_bytes(self._slots * self._context(card))
+        return path, path.stat().st_size + cache + _OVERHEAD_BYTES
+
+    def _settings(self, card: ModelCard, path: Path) -> ChildSettings:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="wye-"))
-        # A unix socket's path may have about 100 bytes: a number, not the model's name.
-        socket_path = str(self._folder / f"{len(list(self._folder.iterdir()))}-{len(self._models)}.sock")
-        settings = ChildSettings(socket_path, str(path), card.id, self._slots, context, usable_cores())
-        return _Loaded(Supervisor(settings), memory, Origin("unix", socket_path=socket_path))
+        # A number, not the model's name: a unix socket's path may have about 100 bytes. A new one each time: who
+        # remembers something about an address is never wrong.
+        socket_path = self._folder / f"{next(self._numbers)}.sock"
+        return ChildSettings(
+            str(socket_path),
+            str(path),
+            card.id,
+            self._slots,
+            self._context(card),
+            usable_cores(),
+            card.chat_template,
+        )
 
     def _make_room(self, model: str, memory_bytes: int) -> None:
-        used = sum(loaded.memory_bytes for loaded in self._models.values() if loaded.counts)
+        live = {name: other for name, other in self._models.items() if other.is_live}
+        used = sum(other.memory_bytes for other in live.values())
         if used + memory_bytes > self._memory_limit_bytes:
             need, have, limit = (n / 1024**3 for n in (memory_bytes, used, self._memory_limit_bytes))
-            loaded = [name for name, other in self._models.items() if other.counts]
-            hint = f"unload {' or '.join(loaded)}, or " if loaded else ""
+            hint = f"unload {' or '.join(live)}, or " if live else ""
             raise OutOfMemory(
                 f"'{model}' needs about {need:.1f} GB, {have:.1f} GB of {limit:.1f} GB are in use: "
                 f"{hint}raise local.memory_limit_gb or lower local.max_concurrent",
                 details={"needed_bytes": memory_bytes, "used_bytes": used, "limit_bytes": self._memory_limit_bytes},
             )
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which a container may make fewer than the machine has."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def machine_memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

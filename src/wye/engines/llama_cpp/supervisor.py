@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
@@ -28,7 +29,10 @@ GRACE_S = 3.0
 QUICK_S = 30.0
 """A child that lived shorter than this failed quickly."""
 MAX_QUICK_FAILURES = 3
-_BACK_OFF_S = (0.0, 0.5, 2.0)
+RETRY_S = 2.0
+"""A start that failed is not tried again sooner, however many ask."""
+BACK_OFF_S = (0.0, 0.5, 2.0)
+"""The waits before a child that ended is started again, by quick failures in a row."""
 _KEPT_LINES = 64
 _MAX_LINE = 2000
 # Enough to find Python and libraries; no keys, no proxies.
@@ -37,71 +41,116 @@ _FIRST_TOKEN = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1}'
 
 
 def child_command() -> list[str]:
-    return [sys.executable, "-m", "wye.engines.llama_cpp.child"]
+    # -P: what lies in the folder where the server was started is no library.
+    return [sys.executable, "-P", "-c", "from wye.engines.llama_cpp.child import main; main()"]
 
 
 class Supervisor:
-    """`settings.socket_path` lies in a folder that only this process may enter."""
+    """`settings.socket_path` lies in a folder that only this user may enter. `settings` are read at each start."""
 
     def __init__(self, settings: ChildSettings, command: Callable[[], list[str]] = child_command) -> None:
         self.settings = settings
+        self.state: State = "stopped"
         self.error: str | None = None
         """Why the last start failed."""
-        self.state: State = "stopped"
-        self.pid: int | None = None
         self._command = command
-        self._start: asyncio.Task[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._decided = asyncio.Event()
+        self._failed_at_s = float("-inf")
+        self._life: asyncio.Task[None] | None = None
         self._process: Process | None = None
+        self._reader: asyncio.Task[None] | None = None
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._quick_failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
 
     async def ensure(self) -> None:
         """Wait until the child answers, starting it if need be; all who wait share one start.
 
         Raises Overloaded with what the child said when it does not start.
         """
-        if self.state == "running":
-            return
-        if self._start is None or self._start.done():
-            if self.state == "failed":
-                self._quick_failures = 0
-            self._start = asyncio.create_task(self._begin())
-        # Shielded: one caller that leaves must not end the start that others wait for.
-        await asyncio.shield(self._start)
+        if self.state == "failed":
+            wait_s = self._failed_at_s + RETRY_S - clock.monotonic_s()
+            if wait_s > 0:
+                raise self._refusal(wait_s)
+        if self.state in ("stopped", "failed"):
+            self._become("starting")
+            self._life = asyncio.create_task(self._live())
+        while self.state == "starting":
+            await self._decided.wait()
+        if self.state != "running":
+            raise self._refusal(RETRY_S)
 
     async def stop(self) -> None:
-        """End the child. Idempotent."""
-        self.state = "stopped"
-        tasks = [task for task in (self._watch, self._start) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._watch = self._start = None
+        """End the child. Idempotent. Who waits for its start is told."""
+        self._become("stopped", "it was unloaded while it was loading")
+        life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
         await self._end()
 
-    async def _begin(self) -> None:
-        self.state, self.error = "starting", None
-        self._lines.clear()
+    def _become(self, state: State, error: str | None = None) -> None:
+        self.state, self.error = state, error
+        if state == "starting":
+            self._decided.clear()
+        else:
+            self._decided.set()
+
+    def _refusal(self, retry_after_s: float) -> Overloaded:
+        return Overloaded(
+            f"The local model '{self.settings.alias}' does not start: {self.error}",
+            code="local_model_failed",
+            retry_after_s=retry_after_s,
+        )
+
+    async def _live(self) -> None:
+        """Start the child, and start it again when it ends, which is a crash; after several quick ones, give up."""
+        quick_failures = 0
+        while (why := await self._begin()) is None:
+            self._become("running")
+            began_s = clock.monotonic_s()
+            why = await self._last_words()
+            log.error("%s: the engine's process ended: %s", self.settings.alias, why)
+            await self._end()
+            quick_failures = quick_failures + 1 if clock.monotonic_s() - began_s < QUICK_S else 1
+            if quick_failures > MAX_QUICK_FAILURES:
+                break
+            self._become("starting")
+            await asyncio.sleep(BACK_OFF_S[quick_failures - 1])
+        await self._end()
+        self._failed_at_s = clock.monotonic_s()
+        self._become("failed", why)
+
+    async def _begin(self) -> str | None:
+        """Start the child and wait for one real token. None when it came, else why not."""
         began_s = clock.monotonic_s()
         try:
             async with asyncio.timeout(START_S):
                 await self._spawn()
                 await self._first_token()
         except TimeoutError:
-            await self._fail(f"it did not answer within {START_S:g} s")
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            await self._fail(str(error) or type(error).__name__)
-        self.state = "running"
+            return f"it did not answer within {START_S:g} s"
+        except (OSError, ValueError) as error:
+            # The child's end says more than the connection's.
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self._last_words(), 1.0)
+            return str(error)
         log.info("%s is loaded (%.1f s)", self.settings.alias, clock.monotonic_s() - began_s)
-        self._watch = asyncio.create_task(self._guard())
+        return None
 
     async def _spawn(self) -> None:
         environment = {name: value for name in _ENVIRONMENT if (value := os.environ.get(name))}  # noqa: TID251 - a child's, not settings
+        self._lines.clear()
         self._process = process = await asyncio.create_subprocess_exec(
-            *self._command(), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+            *self._command(),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which then ends its children
         )
-        self.pid = process.pid
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -109,8 +158,7 @@ class Supervisor:
         process.stdin.write(encode(self.settings) + b"\n")
         await process.stdin.drain()
         if not await process.stdout.readline():
-            await asyncio.wait([self._reader], timeout=GRACE_S)
-            raise OSError(self._last_words(await process.wait()))
+            raise OSError("it ended its output before it was ready")
 
     async def _first_token(self) -> None:
         """One real token: the model is loaded and computes."""
@@ -121,40 +169,16 @@ class Supervisor:
                 b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_FIRST_TOKEN), _FIRST_TOKEN)
             )
             status = await reader.readline()
+            rest = await reader.read(65536)
             if b" 200 " not in status:
-                raise OSError(f"it answered {status.decode('latin-1').strip() or 'nothing'}")
-            await reader.read(65536)
+                said = rest.partition(b"\r\n\r\n")[2][:300].decode("utf-8", "replace")
+                raise OSError(f"it answered {status.decode('latin-1').strip() or 'nothing'} {said}".rstrip())
         finally:
             writer.close()
 
-    async def _guard(self) -> None:
-        """Wait for the child's end, which is a crash, and start it again; after several quick ones, give up."""
-        process, began_s = self._process, clock.monotonic_s()
-        assert process is not None
-        code = await process.wait()
-        lived_s = clock.monotonic_s() - began_s
-        self._quick_failures = self._quick_failures + 1 if lived_s < QUICK_S else 1
-        words = self._last_words(code)
-        log.error("%s: the engine's process ended: %s", self.settings.alias, words)
-        if self._quick_failures > MAX_QUICK_FAILURES:
-            self.state, self.error = "failed", words
-            return
-        self.state = "starting"
-        await asyncio.sleep(_BACK_OFF_S[min(self._quick_failures, len(_BACK_OFF_S)) - 1])
-        self._start = asyncio.create_task(self._begin())
-        with contextlib.suppress(Overloaded):  # kept in `state` and `error`, told to whoever asks next
-            await self._start
-
-    async def _fail(self, reason: str) -> None:
-        await self._end()
-        self.state, self.error = "failed", reason
-        raise Overloaded(
-            f"The local model '{self.settings.alias}' does not start: {reason}", code="local_model_failed"
-        ) from None
-
     async def _end(self) -> None:
         """End the process, by force if it does not go. The end of its standard input tells it to."""
-        process, self._process, self.pid = self._process, None, None
+        process = self._process
         if process is None:
             return
         if process.stdin is not None:
@@ -168,19 +192,34 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        # Forgotten only now: a stop that cancels this one half-way must find the process.
+        self._process = None
 
     async def _read_lines(self, stderr: asyncio.StreamReader) -> None:
         """Keep the last lines that the child says, and no more: neither their length nor their number is bounded."""
         rest = b""
         while block := await stderr.read(4096):
             *lines, rest = (rest + block).split(b"\n")
-            rest = rest[-_MAX_LINE:]
-            self._lines.extend(line[:_MAX_LINE].decode("utf-8", "replace") for line in lines if line.strip())
+            rest = rest[:_MAX_LINE]
+            for line in lines:
+                self._keep(line)
+        self._keep(rest)
 
-    def _last_words(self, code: int) -> str:
-        """What a person needs of the child's end: its errors, else its last line."""
+    def _keep(self, line: bytes) -> None:
+        # A model file's own words are in there: nothing that a terminal would obey.
+        text = "".join(c for c in line[:_MAX_LINE].decode("utf-8", "replace") if c.isprintable()).strip()
+        if text:
+            self._lines.append(text)
+
+    async def _last_words(self) -> str:
+        """Wait for the child's end; what a person needs of it: its errors, else its last lines."""
+        assert self._process is not None
+        assert self._reader is not None
+        code = await self._process.wait()
+        await asyncio.wait([self._reader], timeout=GRACE_S)
+        if code == -signal.SIGKILL:
+            return "it was killed by signal 9 (SIGKILL), most often because the machine ran out of memory"
         errors = [line for line in self._lines if " E " in line or "rror" in line]
         said = (errors or list(self._lines) or ["it said nothing"])[-3:]
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit status {code}"
         return f"{how}: {' / '.join(said)}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from wye.dialects.dialect import Dialect
-from wye.kernel.errors import BadAnswer, UpstreamError
-from wye.kernel.json import JsonError, JsonObject, as_object, decode, type_name
+from wye.kernel.errors import UpstreamError
+from wye.kernel.json import JsonObject, decode_answer
 from wye.ports.transport import Clocks, Reply
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -16,20 +16,7 @@ _ERROR_BODY_S = 10.0
 
 async def json_answer(reply: Reply, clocks: Clocks) -> JsonObject:
     """Raises BadAnswer, StreamCut, ClockExpired."""
-    body = await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s)
-    return as_answer(body)
-
-
-def as_answer(body: bytes) -> JsonObject:
-    """Raises BadAnswer when the bytes are no JSON object."""
-    try:
-        value = decode(body)
-    except JsonError as error:
-        raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
-    answer = as_object(value)
-    if answer is None:
-        raise BadAnswer(f"The upstream's answer is {type_name(value)}, not a JSON object")
-    return answer
+    return decode_answer(await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s))
 
 
 async def raise_refusal(reply: Reply, dialect: Dialect) -> NoReturn:

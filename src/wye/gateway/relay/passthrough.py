@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from wye.canon.events import End, Failure, Finish
-from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.relay.answer import MAX_ANSWER_BYTES, as_answer, raise_refusal
+from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, StreamCut, WyeError
-from wye.kernel.json import JsonError, as_object, decode, encode, split_object
+from wye.kernel.json import JsonError, encode, split_object
 from wye.kernel.sse import FrameSplitter, parse
 from wye.ports.transport import Clocks, Reply
 
@@ -33,22 +32,10 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
             return stream
         body = await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
         reply.close()
-        return Whole(body, _usage(body, dialect))
+        return Whole(body, dialect.tap.usage_of(body))
     except BaseException:
         reply.close()
         raise
-
-
-def _usage(body: bytes, dialect: Dialect) -> Usage | None:
-    """The figures of a whole answer. Raises BadAnswer, or the error that a 200 holds."""
-    try:
-        members = split_object(body)
-        if "error" in members:
-            dialect.decode_response(as_answer(body))
-        usage = as_object(decode(members["usage"])) if "usage" in members else None
-    except JsonError as error:
-        raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
-    return None if usage is None else dialect.decode_usage(usage)
 
 
 class PassthroughStream(RelayedStream):
@@ -112,11 +99,14 @@ class PassthroughStream(RelayedStream):
 
 def _problem(whole: bytes) -> BadAnswer | None:
     """A frame that is no JSON object: what the caller cannot parse must not reach it."""
-    for frame in parse(whole):
-        try:
-            split_object(frame.data)
-        except JsonError as error:
-            return BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}")
+    try:
+        if whole.startswith(b"data: ") and whole.find(b"\n") == len(whole) - 2:
+            split_object(whole[6:])
+        else:
+            for frame in parse(whole):
+                split_object(frame.data)
+    except JsonError as error:
+        return BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}")
     return None
 
 

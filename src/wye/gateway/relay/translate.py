@@ -35,7 +35,7 @@ async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whol
     body = encode(provider.dialect.encode_request(adapted.request, exchange.losses, provider.quirks))
     if exchange.strict:
         exchange.losses.refuse()
-    reply = await provider.call("chat", deployment.model, body, deployment.clocks, [])
+    reply = await provider.call("chat", deployment.model, body, deployment.clocks, {})
     try:
         if reply.status >= 400:
             await raise_refusal(reply, provider.dialect)
