@@ -62,7 +62,7 @@ def refusal(body: JsonObject) -> UpstreamRefused:
         if isinstance(word, int) and 400 <= word <= 599:
             status = word
             break
-        if word in _STATUS_OF:
+        if isinstance(word, str) and word in _STATUS_OF:
             status = _STATUS_OF[word]
             break
     return refusal_of(status, body, "The upstream sent an error without a message")

@@ -11,7 +11,7 @@ from wye.dialects.dialect import TapRules
 from wye.dialects.openai_chat.encoder import DONE
 from wye.dialects.openai_chat.response import decode_response
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import Raw, decode_answer, encode, split_object
+from wye.kernel.json import JsonError, Raw, decode_answer, encode, split_object
 
 # Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member.
 _MARKERS = re.compile(

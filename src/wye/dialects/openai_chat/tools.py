@@ -158,10 +158,10 @@ def encode_tool_choice(choice: ToolChoice, tools: list[Tool], losses: Losses) ->
 
 def take_tool_calls(members: JsonObject) -> list[ToolCall]:
     """Remove the calls from an answer's or a history's assistant message. One that is not understood stays there."""
-    calls = as_list(members.get("tool_calls")) or []
-    decoded = [call for value in calls if (call := decode_tool_call(value)) is not None]
-    if len(decoded) == len(calls):
-        members.pop("tool_calls", None)
+    calls = as_list(members.get("tool_calls"))
+    decoded = [call for value in calls or () if (call := decode_tool_call(value)) is not None]
+    if calls is not None and len(decoded) == len(calls):
+        del members["tool_calls"]
     else:
         decoded = []
     legacy = as_object(members.get("function_call"))

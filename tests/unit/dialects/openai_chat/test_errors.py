@@ -82,7 +82,7 @@ def test_an_error_in_a_stream_is_a_frame_of_its_own() -> None:
         (b'{"message":"No"}', "No", None, None, None),
         (b'{"detail":"No"}', "No", None, None, None),
         (b'{"detail":[{"loc":["body"],"msg":"No"}]}', '[{"loc":["body"],"msg":"No"}]', None, None, None),
-        (b"<html><head><title>Bad\n gateway</title></head></html>", "The upstream answered 400: Bad gateway", None, None, None),
+        (b"<html><title>Bad\n gateway</title></html>", "The upstream answered 400: Bad gateway", None, None, None),
         (b"<html></html>", "The upstream answered 400 without a reason", None, None, None),
         (b"", "The upstream answered 400 without a reason", None, None, None),
         (b"No such thing", "The upstream answered 400: No such thing", None, None, None),
