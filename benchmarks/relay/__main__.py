@@ -71,9 +71,9 @@ def main() -> int:
     except RunFailed as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
-    table = Table(title="CPU of the gateway's process tree, microseconds per request (median of the rounds)")
+    table = Table(title="CPU of the gateway, microseconds per request")
     for column in ("scenario", "nginx", "wye", "ratio", "of", "bound", ""):
-        table.add_column(column, justify="left" if column in ("scenario", "of") else "right")
+        table.add_column(column, justify="left" if column in ("scenario", "of") else "right", no_wrap=True)
     for line in lines:
         table.add_row(*line.cells())
     console.print(table)

@@ -15,7 +15,7 @@ class Line:
     nginx_us: float | None
     wye_us: float | None
     value: float
-    """The ratio to `against`; for memory the growth in MiB."""
+    """The ratio to `against`; for memory the growth in MiB, from what is there after the warm-up."""
     against: str
     bound: float | None
     unit: str = "x"
@@ -61,5 +61,5 @@ def report(scenarios: Sequence[Scenario], figures: Mapping[str, Mapping[str, flo
 
 def memory_line(growth: Growth) -> Line:
     grown = growth.after_mib - growth.before_mib
-    against = f"{growth.before_mib:.0f} MiB after {growth.requests:,}"
+    against = f"{growth.before_mib:.1f} MiB"
     return Line(MEMORY, None, None, grown, against, MEMORY_BOUND_MIB, " MiB")
