@@ -23,10 +23,9 @@ def entries(recordings: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def requests(recordings: Path, captures: Path) -> list[tuple[str, dict[str, Any]]]:
-    found: list[tuple[str, dict[str, Any]]] = []
-    for entry in json.decode((recordings / "index.json").read_bytes())["entries"]:
-        if entry["api"] == "openai_chat" and entry["request_file"]:
-            found.append((entry["id"], json.decode((recordings / entry["request_file"]).read_bytes())))
+    index = json.decode((recordings / "index.json").read_bytes())["entries"]
+    chats = [entry for entry in index if entry["api"] == "openai_chat" and entry["request_file"]]
+    found = [(entry["id"], json.decode((recordings / entry["request_file"]).read_bytes())) for entry in chats]
     for path in sorted(captures.glob("*/*.json")):
         capture = json.decode(path.read_bytes())
         if capture["path"].endswith("/chat/completions") and isinstance(capture["body"], dict):

@@ -30,7 +30,7 @@ from wye.canon.response import Logprobs
 from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import take_details, take_text
-from wye.dialects.openai_chat.response import decode_usage, take, take_citations, take_finish
+from wye.dialects.openai_chat.response import decode_usage, take, take_citations, take_finish, take_logprobs
 from wye.dialects.openai_chat.tools import decode_tool_call
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
 from wye.kernel.ids import new_id
@@ -55,6 +55,8 @@ class Decoder:
         self._choices: dict[int, _Choice] = {}
 
     def feed(self, chunk: bytes) -> list[Event]:
+        if self._over:
+            return []
         try:
             frames = self._sse.feed(chunk)
         except UpstreamError as error:
@@ -176,7 +178,7 @@ class _Choice:
         left.pop("delta", None)
         left.pop("message", None)
         left.pop("index", None)
-        logprobs = _take_logprobs(left)
+        logprobs = take_logprobs(left)
         reason, finish = take_finish(left)
         rest = {} if self.finished else self._delta(dict(delta), logprobs, events)
         if rest:
@@ -321,14 +323,3 @@ class _Choice:
         if isinstance(index, int):
             self._calls[index] = at
         return True
-
-
-def _take_logprobs(choice: JsonObject) -> Logprobs | None:
-    """Remove the logprobs; those that are not of OpenAI's shape stay there."""
-    logprobs = as_object(choice.get("logprobs")) or {}
-    if logprobs.get("content") or logprobs.get("refusal"):
-        del choice["logprobs"]
-        return logprobs
-    if not any(logprobs.values()):
-        choice.pop("logprobs", None)
-    return None

@@ -166,8 +166,9 @@ class Encoder:
                 return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
             case Thinking():
                 choice.begin_thinking(part)
+                own = own_extras(part.extras, NAME, self._losses, f"choices[{at}].message", "info")
                 announced = b""
-                if part.redacted is None and (part.id or part.extras):
+                if part.redacted is None and (part.id or own):
                     # What a reader must know from the beginning; the whole follows at the end.
                     announced = self._detail(at, Thinking(id=part.id, extras=part.extras))
                 return announced + (self._think(ThinkingDelta(index, part.text, at)) if part.text else b"")
@@ -186,8 +187,8 @@ class Encoder:
                 return b""
 
     def _think(self, event: ThinkingDelta) -> bytes:
-        choice = self._choice(event.choice)
-        choice.think(event)
+        own_extras(event.extras, NAME, self._losses, f"choices[{event.choice}].message", "info")
+        self._choice(event.choice).think(event)
         return self._delta(event.choice, {"reasoning_content": event.text}) if event.text else b""
 
     def _detail(self, at: int, thought: Thinking) -> bytes:

@@ -80,21 +80,21 @@ def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> 
     members: JsonObject = {}
     if text := "".join(thought.text for thought in thoughts):
         members["reasoning_content"] = text
+    details = [encode_detail(thought, index, losses, path) for index, thought in enumerate(thoughts)]
     if any(map(must_come_back, thoughts)):
-        members["reasoning_details"] = [
-            encode_detail(thought, index, losses, path) for index, thought in enumerate(thoughts)
-        ]
+        members["reasoning_details"] = details
     return members
 
 
 def must_come_back(thought: Thinking) -> bool:
     """Whether it holds more than a text."""
-    return bool(thought.signature or thought.redacted is not None or thought.id or thought.extras)
+    own = (thought.extras or {}).get(NAME)
+    return bool(thought.signature or thought.redacted is not None or thought.id or own)
 
 
 def encode_detail(thought: Thinking, index: int, losses: Losses, path: str) -> JsonObject:
     """One thought as it must come back."""
-    own = dict(own_extras(thought.extras, NAME, losses, path))
+    own = dict(own_extras(thought.extras, NAME, losses, path, "info"))
     if thought.redacted is not None:
         detail: JsonObject = {"type": "reasoning.encrypted", "data": thought.redacted}
     elif own.get("type") == "reasoning.summary":

@@ -279,7 +279,7 @@ def _encode_messages(request: ChatRequest, losses: Losses, quirks: Quirks) -> li
                 if not others:
                     continue
                 said = {"role": "user", "content": encode_content(others, losses, f"{path}.content")}
-            case "system" | "developer" | "user":
+            case _:
                 role = "system" if message.role == "developer" and not quirks.developer_role else message.role
                 said = {"role": role, "content": encode_content(message.parts, losses, f"{path}.content")}
         if message.name is not None:
@@ -318,7 +318,7 @@ def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObjec
                     calls.append(call)
             case Audio() if part.id is not None:
                 others["audio"] = {"id": part.id, **own_extras(part.extras, NAME, losses, at)}
-            case Refusal() if not part.extras:
+            case Refusal() if not own_extras(part.extras, NAME, losses, at):
                 others["refusal"] = others.get("refusal", "") + part.text
             case Text() | Refusal() | Opaque():
                 if (said := encode_part(part, losses, at)) is not None:

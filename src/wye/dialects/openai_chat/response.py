@@ -12,7 +12,7 @@ import msgspec
 from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
-from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.response import ChatResponse, Choice, FinishReason, Logprobs
 from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import decode_annotation, encode_annotation
 from wye.dialects.openai_chat.errors import holds_error, refusal
@@ -86,7 +86,7 @@ def _decode_choice(value: Any, position: int) -> Choice:
         raise BadAnswer("The upstream's answer holds a choice without a message")
     index = take(left, "index", int)
     reason, extras = take_finish(left)
-    logprobs = as_object(left.pop("logprobs", None))
+    logprobs = take_logprobs(left)
     parts, rest = _decode_message(message)
     if rest:
         extras["message"] = rest
@@ -94,7 +94,7 @@ def _decode_choice(value: Any, position: int) -> Choice:
         parts,
         reason,
         position if index is None else index,
-        logprobs=logprobs or None,
+        logprobs=logprobs,
         extras=extras_of(NAME, {**left, **extras}),
     )
 
@@ -105,6 +105,16 @@ def take_finish(members: JsonObject) -> tuple[FinishReason | None, JsonObject]:
     if native is None:
         return None, {}
     return _REASONS.get(native, "stop"), {} if native in _SAYABLE else {"finish_reason": native}
+
+
+def take_logprobs(choice: JsonObject) -> Logprobs | None:
+    """Remove the logprobs, also when they say nothing; those that are not of OpenAI's shape stay there."""
+    value = choice.get("logprobs")
+    logprobs = as_object(value) or {}
+    understood = bool(logprobs.get("content") or logprobs.get("refusal"))
+    if understood or not value or (logprobs and not any(logprobs.values())):
+        choice.pop("logprobs", None)
+    return logprobs if understood else None
 
 
 def _decode_message(message: JsonObject) -> tuple[list[Part], JsonObject]:

@@ -130,10 +130,17 @@ def _decode_choice(fields: Fields) -> ToolChoice:
 
 
 def _allowed(fields: Fields) -> list[str]:
+    tools = fields.list("tools") or []
     names: list[str] = []
-    for tool in fields.each("tools"):
-        below = tool.fields(tool.required_str("type"))
-        names.append(below.required_str("name") if below is not None else tool.required_str("name"))
+    plain = True
+    for i, value in enumerate(tools):
+        tool = Fields(value, f"{fields.at('tools')}[{i}]")
+        below = tool.fields(tool.required_str("type")) or tool
+        names.append(below.required_str("name"))
+        plain = plain and not tool.rest() and not below.rest()
+    if not plain:
+        # They say more than names, so they stay as they are beside them.
+        fields.rest()["tools"] = tools
     return names
 
 
