@@ -5,8 +5,8 @@ from __future__ import annotations
 from wye.catalog.model_card import ModelCard, WeightsSource
 
 # The file's own template, but for the system message it gives when the caller gives none. That one tells the model its
-# name and maker, and the model begins to answer in French and Italian: of 24 simple questions at temperature 0 it got 17
-# right, with this one 20.
+# name and maker, and the model drifts into French and Italian: of 24 simple questions at temperature 0 it got 17 right,
+# with this one 20.
 _SMOLLM2_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and messages[0]['role'] != 'system' %}"

@@ -81,6 +81,13 @@ def test_a_file_of_ones_own_is_known_by_its_header(weights: LocalWeights, tmp_pa
     assert weights.locate(own) == path, "it is what it is"
 
 
+def test_a_file_of_ones_own_may_lie_among_the_fetched_ones(weights: LocalWeights, tmp_path: Path) -> None:
+    own = tmp_path / "models" / "mine.gguf"
+    own.parent.mkdir()
+    own.write_bytes(header(*TINY))
+    assert weights.locate(card_of_file("mine", own)) == own
+
+
 def test_a_file_of_ones_own_is_never_mistaken_for_one_that_was_fetched(weights: LocalWeights, tmp_path: Path) -> None:
     own = tmp_path / "own.gguf"
     own.write_bytes(header(*TINY))
@@ -123,9 +130,7 @@ def test_sources_are_tried_in_order_and_all_are_told(weights: LocalWeights, pack
 
 def test_a_file_with_another_hash_is_refused(weights: LocalWeights, package: Path) -> None:
     (package / "data" / "whole.gguf").write_bytes(DATA[::-1])
-    with pytest.raises(
-        ConfigError, match=r"whole\.gguf is not the file of tiny.* Remove it, then run: wye models pull"
-    ):
+    with pytest.raises(ConfigError, match=r"whole\.gguf is not the file of tiny.* Remove it, then run: wye models"):
         weights.locate(card(IN_PLACE))
     (package / "data" / "2.bin").write_bytes(DATA[:-1000])
     with pytest.raises(ConfigError, match="another size or hash"):
@@ -284,5 +289,5 @@ def test_a_hubs_refusal_is_told(weights: LocalWeights, hub: Hub) -> None:
     with pytest.raises(ConfigError, match="HTTP Error 404"):
         weights.fetch(card(hub.source))
     hub.garbage = b"SSH-2.0-OpenSSH\r\n"
-    with pytest.raises(ConfigError, match="SSH-2.0"):
+    with pytest.raises(ConfigError, match="SSH-2"):
         weights.fetch(card(hub.source))

@@ -51,7 +51,9 @@ def params_of(llama: Any, settings: ChildSettings) -> Any:
     params.hostnames = [settings.socket_path]
     params.n_parallel = settings.slots
     params.n_ctx = settings.slots * settings.context_length
+    params.n_batch = 512
     params.kv_unified = False
+    params.fit_params = False
     params.cache_ram_mib = 64
     params.cpuparams.n_threads = max(1, settings.cores - 1)
     params.cpuparams_batch.n_threads = settings.cores

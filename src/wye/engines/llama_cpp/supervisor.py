@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -33,11 +34,17 @@ RETRY_S = 2.0
 """A start that failed is not tried again sooner, however many ask."""
 BACK_OFF_S = (0.0, 0.5, 2.0)
 """The waits before a child that ended is started again, by quick failures in a row."""
+CHECK_S = 15.0
+"""How often a running child is asked whether it still computes."""
+STALL_S = 120.0
+"""A child whose computing loop says nothing for so long is ended: some grammars never let it take another step."""
 _KEPT_LINES = 64
 _MAX_LINE = 2000
 # Enough to find Python and libraries; no keys, no proxies.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
 _FIRST_TOKEN = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1}'
+_PREFIX = re.compile(r"^[\d.]+ [EIW] +")
+"""What llama.cpp writes before a line: the time and the level."""
 
 
 def child_command() -> list[str]:
@@ -111,7 +118,7 @@ class Supervisor:
         while (why := await self._begin()) is None:
             self._become("running")
             began_s = clock.monotonic_s()
-            why = await self._last_words()
+            why = await self._until_it_ends()
             log.error("%s: the engine's process ended: %s", self.settings.alias, why)
             await self._end()
             quick_failures = quick_failures + 1 if clock.monotonic_s() - began_s < QUICK_S else 1
@@ -133,6 +140,8 @@ class Supervisor:
         except TimeoutError:
             return f"it did not answer within {START_S:g} s"
         except (OSError, ValueError) as error:
+            if self._process is None:
+                return str(error)
             # The child's end says more than the connection's.
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(self._last_words(), 1.0)
@@ -162,17 +171,46 @@ class Supervisor:
 
     async def _first_token(self) -> None:
         """One real token: the model is loaded and computes."""
+        status, body = await self._ask(b"POST /v1/chat/completions", _FIRST_TOKEN)
+        if b" 200 " not in status:
+            said = f"{status.decode('latin-1').strip() or 'nothing'} {body[:300].decode('utf-8', 'replace')}"
+            raise OSError(f"it answered {said.rstrip()}")
+
+    async def _until_it_ends(self) -> str:
+        """Wait for the child's end, and bring it about when it hangs. Why it ended."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            why = await self._last_words()
+            return f"it did not move for {STALL_S:g} s and was killed" if watch.done() else why
+        finally:
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        """Return when the child hangs, having killed it."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            try:
+                async with asyncio.timeout(STALL_S):
+                    # Answered by the loop that computes; /health is not.
+                    await self._ask(b"GET /lora-adapters", b"")
+            except TimeoutError:
+                if self._process is not None:
+                    self._process.kill()
+                return
+            except OSError:
+                continue  # it is ending, which is waited for elsewhere
+
+    async def _ask(self, line: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """One call of the child's HTTP API: its status line, and the beginning of its answer's body."""
         reader, writer = await asyncio.open_unix_connection(self.settings.socket_path)
         try:
             writer.write(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_FIRST_TOKEN), _FIRST_TOKEN)
+                b"%b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (line, len(body), body)
             )
             status = await reader.readline()
             rest = await reader.read(65536)
-            if b" 200 " not in status:
-                said = rest.partition(b"\r\n\r\n")[2][:300].decode("utf-8", "replace")
-                raise OSError(f"it answered {status.decode('latin-1').strip() or 'nothing'} {said}".rstrip())
+            return status, rest.partition(b"\r\n\r\n")[2]
         finally:
             writer.close()
 
@@ -219,7 +257,9 @@ class Supervisor:
         await asyncio.wait([self._reader], timeout=GRACE_S)
         if code == -signal.SIGKILL:
             return "it was killed by signal 9 (SIGKILL), most often because the machine ran out of memory"
-        errors = [line for line in self._lines if " E " in line or "rror" in line]
-        said = (errors or list(self._lines) or ["it said nothing"])[-3:]
-        how = f"signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exit status {code}"
-        return f"{how}: {' / '.join(said)}"
+        lines = [_PREFIX.sub("", line) for line in self._lines if " E " in line or "rror" in line or "ASSERT" in line]
+        said = lines or [*self._lines][-1:] or ["it said nothing"]
+        if code < 0:
+            return f"signal {-code} ({signal.strsignal(-code)}): {said[-1]}"
+        # What went wrong first is the reason, what comes after it the consequence.
+        return f"exit status {code}: {said[0]}"

@@ -48,7 +48,9 @@ class LocalWeights:
         self._folder = folder
 
     def locate(self, card: ModelCard) -> Path | None:
-        for path in (self._kept(card), *map(_in_place, card.sources)):
+        # Only a file with a hash can have been fetched.
+        kept = [self._kept(card)] if card.sha256 != UNCHECKED else []
+        for path in (*kept, *map(_in_place, card.sources)):
             if path is not None and path.is_file():
                 if not self._is_file_of(card, path):
                     raise ConfigError(
@@ -86,7 +88,7 @@ class LocalWeights:
     def _is_file_of(self, card: ModelCard, path: Path) -> bool:
         """Whether the file is what the card says. A file that was checked is not read again until it is touched."""
         if card.sha256 == UNCHECKED:
-            return path != self._kept(card)
+            return True
         if self._notes().get(str(path)) == _trace(card, path):
             return True
         if path.stat().st_size != card.bytes or _sha256(path) != card.sha256:
