@@ -6,6 +6,9 @@ or hold its slots; so a caller's bytes never reach it, only what the canonical f
 
 from __future__ import annotations
 
+import asyncio
+import re
+from math import prod
 from typing import Any
 
 import msgspec
@@ -13,7 +16,7 @@ import msgspec
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Document, Image, Part, PlainText, Text, ToolResult
 from wye.canon.request import ChatRequest, Message, OutputFormat
-from wye.canon.tools import FunctionTool
+from wye.canon.tools import FunctionTool, Tool, ToolChoice
 from wye.dialects.dialect import Dialect, Quirks
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
@@ -36,9 +39,14 @@ _MAX_REPETITIONS = 1000
 _REPETITIONS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _SMALL_ANSWER = 1024 * 1024
 _QUICK_S = 30.0
+_NOTICED_S = 0.1
+_COUNTED = re.compile(r"\{(\d*)(?:,(\d*))?\}")
+"""`{n}`, `{n,}` and `{n,m}` in a regular expression."""
 
 
 class _Abilities(msgspec.Struct, frozen=True):
+    origin: Origin
+    """Where this was asked: a model that was loaded anew has another."""
     tools: bool
     """Whether the model's chat template has a place for tools."""
 
@@ -53,54 +61,41 @@ class LocalProvider:
         self.dialect = dialect
         self._engine = engine
         self._transport = transport
-        self._abilities: dict[Origin, _Abilities] = {}
+        self._abilities: dict[str, _Abilities] = {}
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Raises BadRequest for what the model cannot take, and what `Engine.address` raises."""
-        origin = await self._engine.address(request.model)
         _refuse_media(request)
         if request.n is not None and request.n > _MAX_CHOICES:
             raise BadRequest(f"n may be at most {_MAX_CHOICES} for a local model", param="n")
-        output = _plain_output(request.output)
-        tools = [_plain_tool(i, tool, losses) for i, tool in enumerate(request.tools or [])]
-        kept = [tool for tool in tools if tool is not None]
-        choice = request.tool_choice
-        request = msgspec.structs.replace(request, output=output, tools=kept or None, extras=_sampling(request, losses))
-        if not kept or choice is None or choice.mode in ("auto", "none"):
-            if kept and choice is not None and choice.mode == "none":
-                request = msgspec.structs.replace(request, tools=None, tool_choice=None)
-            elif kept and not (await self._abilities_of(origin)).tools:
-                losses.add("tools", "this model's chat template has no place for tools")
-            return Adapted(request)
-        # llama.cpp does not enforce a forced call: a schema over the tools does, and its text becomes the call.
-        callable_ = [tool for tool in kept if choice.mode == "required" or tool.name == choice.name]
-        if choice.mode == "required" and choice.allowed:
-            callable_ = [tool for tool in kept if tool.name in choice.allowed]
-        if not callable_:
-            raise BadRequest(f"tool_choice names {choice.name or choice.allowed!r}, but no such tool is given")
-        message = Message("system", [Text(instruction(callable_))])
+        choice = request.tool_choice or ToolChoice("auto")
+        given = [_plain_tool(i, tool, losses) for i, tool in enumerate(request.tools or [])]
+        # llama.cpp knows neither a choice of tools nor a forced call: the tools that it is shown say the first, a
+        # schema over them the second.
+        tools = [tool for tool in given if tool is not None and _may_call(choice, tool.name)]
         request = msgspec.structs.replace(
             request,
-            messages=[message, *request.messages],
-            tools=None,
+            output=_plain_output(request.output),
+            tools=tools or None,
             tool_choice=None,
-            parallel_tool_calls=None,
-            output=OutputFormat("json_schema", forced_schema(callable_), name="tool_call"),
+            extras=_sampling(request, losses),
         )
-        return Adapted(request, ForcedTools())
+        if choice.mode in ("required", "named"):
+            if not tools:
+                raise BadRequest("tool_choice forces a call, but no tool that it allows is given", param="tool_choice")
+            return _forced(request, tools)
+        if tools and not (await self._abilities_of(request.model)).tools:
+            losses.add("tools", "this model's chat template has no place for tools")
+        return Adapted(request)
 
     async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
         """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
-        target = _TARGETS[operation]
         try:
-            reply = await self._transport.send(
-                await self._engine.address(model), b"POST", target, _HEADERS, body, clocks
-            )
+            reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
         except ConnectFailed:
-            # The process may have ended this moment: the engine starts it again when asked once more.
-            reply = await self._transport.send(
-                await self._engine.address(model), b"POST", target, _HEADERS, body, clocks
-            )
+            # The process ended this moment. When the engine has noticed, asking for the address starts it again.
+            await asyncio.sleep(_NOTICED_S)
+            reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
         if reply.status == 400:
             await self._explain(reply, model)
         return reply
@@ -116,12 +111,17 @@ class LocalProvider:
         tokens = answer.get("input_tokens")
         return tokens if isinstance(tokens, int) else None
 
-    async def _abilities_of(self, origin: Origin) -> _Abilities:
-        known = self._abilities.get(origin)
-        if known is None:
-            props = await self._object(await self._transport.send(origin, b"GET", b"/props", b"", b"", Clocks()))
+    async def _send(self, model: str, method: bytes, target: bytes, body: bytes, clocks: Clocks) -> Reply:
+        origin = await self._engine.address(model)
+        return await self._transport.send(origin, method, target, _HEADERS, body, clocks)
+
+    async def _abilities_of(self, model: str) -> _Abilities:
+        origin = await self._engine.address(model)
+        known = self._abilities.get(model)
+        if known is None or known.origin != origin:
+            props = await self._object(await self._send(model, b"GET", b"/props", b"", Clocks()))
             able = as_object(props.get("chat_template_caps"))
-            known = self._abilities[origin] = _Abilities(tools=able is None or bool(able.get("supports_tools")))
+            known = self._abilities[model] = _Abilities(origin, tools=able is None or bool(able.get("supports_tools")))
         return known
 
     async def _object(self, reply: Reply) -> JsonObject:
@@ -146,6 +146,24 @@ class LocalProvider:
             )
         param = "response_format" if "schema" in message.lower() else None
         raise BadRequest(message, param=param)
+
+
+def _may_call(choice: ToolChoice, name: str) -> bool:
+    if choice.mode == "named":
+        return name == choice.name
+    return choice.mode != "none" and (choice.allowed is None or name in choice.allowed)
+
+
+def _forced(request: ChatRequest, tools: list[FunctionTool]) -> Adapted:
+    """The request for a text that names one of the tools and holds its arguments."""
+    request = msgspec.structs.replace(
+        request,
+        messages=[Message("system", [Text(instruction(tools))]), *request.messages],
+        tools=None,
+        parallel_tool_calls=None,
+        output=OutputFormat("json_schema", forced_schema(tools), name="tool_call"),
+    )
+    return Adapted(request, ForcedTools())
 
 
 def _refuse_media(request: ChatRequest) -> None:
@@ -179,7 +197,7 @@ def _sampling(request: ChatRequest, losses: Losses) -> dict[str, dict[str, Any]]
     return {"openai_chat": kept} if kept else None
 
 
-def _plain_tool(index: int, tool: Any, losses: Losses) -> FunctionTool | None:
+def _plain_tool(index: int, tool: Tool, losses: Losses) -> FunctionTool | None:
     at = f"tools[{index}]"
     if not isinstance(tool, FunctionTool):
         losses.add(at, "a local model can call functions only")
@@ -213,7 +231,16 @@ def check_schema(schema: JsonObject, path: str) -> None:
                 count = members.get(name)
                 if isinstance(count, int | float) and count > _MAX_REPETITIONS:
                     raise BadRequest(f"{path}: {name} may be at most {_MAX_REPETITIONS} for a local model", param=path)
+            pattern = members.get("pattern")
+            if isinstance(pattern, str) and _repetitions(pattern) > _MAX_REPETITIONS:
+                raise BadRequest(f"{path}: a pattern may repeat at most {_MAX_REPETITIONS} times in all", param=path)
             reference = members.get("$ref")
             if isinstance(reference, str) and not reference.startswith("#"):
                 raise BadRequest(f"{path}: $ref must point within the schema, not to {reference[:80]!r}", param=path)
             stack += [(item, depth + 1) for item in members.values()]
+
+
+def _repetitions(pattern: str) -> float:
+    """How often the counted repetitions of a regular expression repeat when each is inside another, the worst case:
+    `((a{0,30}){0,30}){0,30}` has held the engine's one loop for minutes."""
+    return prod(max(1.0, float(most or least or 1)) for least, most in _COUNTED.findall(pattern))
