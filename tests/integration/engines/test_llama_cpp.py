@@ -115,6 +115,17 @@ async def test_a_process_killed_in_the_middle_of_an_answer_is_replaced(
     assert pid_of(engine) != first
 
 
+async def test_a_request_that_would_fill_the_memory_fails_alone(
+    engine: LlamaCppEngine, transport: HttpTransport
+) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 10, "maxItems": 5}
+    form = {"type": "json_schema", "json_schema": {"schema": schema}}
+    reply = await ask(engine, transport, "Count.", response_format=form)
+    await reply.read_all(1_000_000, 60)
+    assert reply.status == 400
+    assert await answer(engine, transport, "Say hello.")
+
+
 async def test_unloading_ends_the_process_and_closing_removes_the_folder(engine: LlamaCppEngine) -> None:
     folder = Path((await engine.address(MODEL)).socket_path).parent
     first = pid_of(engine)

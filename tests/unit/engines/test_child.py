@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 from wye.engines.llama_cpp import child
 from wye.engines.llama_cpp.child import ChildSettings, params_of
 
-SETTINGS = ChildSettings("/run/s.sock", "/m.gguf", "tiny", 4, 2048, 8)
+SETTINGS = ChildSettings("/run/s.sock", "/m.gguf", "tiny", 4, 2048, 8, 10**9)
 
 
 class Params(SimpleNamespace):
@@ -41,6 +42,20 @@ def test_the_template_is_the_files_own_unless_the_card_has_one() -> None:
     assert params_of(LLAMA, msgspec.structs.replace(SETTINGS, chat_template="{{ x }}")).chat_template == "{{ x }}"
 
 
+@pytest.mark.parametrize("already", [None, 10**12, 2 * 10**8])
+def test_what_would_take_more_memory_fails(already: int | None) -> None:
+    """Whether nothing, a higher or a lower limit is set already."""
+    code = (
+        "import resource; from wye.engines.llama_cpp.child import limit_memory; "
+        f"already = {already}; already and resource.setrlimit(resource.RLIMIT_DATA, (already, already)); "
+        "limit_memory(4 * 10**8); small = bytearray(10**8)\n"
+        "try: large = bytearray(5 * 10**8)\n"
+        "except MemoryError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+
 def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,12 +77,15 @@ def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
         raise SystemExit(code)
 
     monkeypatch.setattr(os, "_exit", leave)
+    limits: list[int] = []
+    monkeypatch.setattr(child, "limit_memory", limits.append)
     with pytest.raises(SystemExit) as left:
         child.main()
     os.close(writer)
     with os.fdopen(reader) as told:
         assert told.read() == f"at {left_over}\n"
     assert left.value.code == 0
+    assert limits == [10**9]
     assert turned == [(2, 1)], "what else is printed goes to the log"
     assert not left_over.exists(), "a socket that is left over would refuse the new one"
     assert stdin.read() == b""

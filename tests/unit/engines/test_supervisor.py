@@ -29,7 +29,7 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     made: list[Supervisor] = []
 
     def supervisor(how: str) -> Supervisor:
-        settings = ChildSettings(str(tmp_path / "s.sock"), str(tmp_path / "starts"), how, 1, 64, 1)
+        settings = ChildSettings(str(tmp_path / "s.sock"), str(tmp_path / "starts"), how, 1, 64, 1, 10**9)
         made.append(Supervisor(settings, lambda: [sys.executable, "-S", str(FAKE)]))
         return made[-1]
 

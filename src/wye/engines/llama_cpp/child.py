@@ -7,6 +7,7 @@ by kill -9, so is the child.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,8 @@ class ChildSettings(msgspec.Struct, frozen=True):
     context_length: int
     """Tokens of one slot."""
     cores: int
+    memory_bytes: int
+    """What the process may take; more is refused to it."""
     chat_template: str | None = None
     """Instead of the file's own."""
 
@@ -34,6 +37,7 @@ def main() -> None:
     # The parent waits for one line; whatever else a library prints goes where the log goes.
     told = os.dup(1)
     os.dup2(2, 1)
+    limit_memory(settings.memory_bytes)
     xllamacpp = import_module("xllamacpp")  # the optional extra, loaded in this process only
     Path(settings.socket_path).unlink(missing_ok=True)
     server = xllamacpp.Server(params_of(xllamacpp, settings))
@@ -41,6 +45,14 @@ def main() -> None:
     sys.stdin.buffer.read()
     # Deleting the server while it may still be starting deadlocks: the process ends without it.
     os._exit(0)
+
+
+def limit_memory(most_bytes: int) -> None:
+    """A request that would take more fails, and not the machine: a JSON schema with more `minItems` than `maxItems`
+    becomes a grammar that grows by 200 MB a second, even after its caller has left."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or most_bytes < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
 
 
 def params_of(llama: Any, settings: ChildSettings) -> Any:

@@ -26,6 +26,8 @@ log = logging.getLogger("wye")
 DEFAULT_CONTEXT = 8192
 _OVERHEAD_BYTES = 100 * 1024**2
 """Compute buffers and the process itself, beyond the weights and the key-value cache."""
+_SPARE_BYTES = 1024**3
+"""What a process may take beyond what it was counted with: measured under load, it stays within 60 MB of that."""
 _STATUS: dict[State, ModelStatus] = {
     "stopped": "available",
     "starting": "loading",
@@ -177,7 +179,7 @@ class LlamaCppEngine:
                 raise
             if self._closed:
                 raise Overloaded("The server is shutting down")
-            settings = self._settings(card, path)
+            settings = self._settings(card, path, memory)
             if loaded is None:
                 loaded = self._models[card.id] = _Loaded(settings, memory)
             else:
@@ -195,7 +197,7 @@ class LlamaCppEngine:
         cache = read_header(path).kv_bytes(self._slots * self._context(card))
         return path, path.stat().st_size + cache + _OVERHEAD_BYTES
 
-    def _settings(self, card: ModelCard, path: Path) -> ChildSettings:
+    def _settings(self, card: ModelCard, path: Path, memory_bytes: int) -> ChildSettings:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="wye-"))
         # A number, not the model's name: a unix socket's path may have about 100 bytes. A new one each time: who
@@ -208,6 +210,7 @@ class LlamaCppEngine:
             self._slots,
             self._context(card),
             usable_cores(),
+            memory_bytes + _SPARE_BYTES,
             card.chat_template,
         )
 
