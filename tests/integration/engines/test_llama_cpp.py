@@ -115,6 +115,7 @@ async def test_a_process_killed_in_the_middle_of_an_answer_is_replaced(
     assert pid_of(engine) != first
 
 
+@pytest.mark.slow
 async def test_a_request_that_would_fill_the_memory_fails_alone(
     engine: LlamaCppEngine, transport: HttpTransport
 ) -> None:
