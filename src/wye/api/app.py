@@ -60,10 +60,14 @@ class App:
             found = self._hot.get(scope["path"])
             if found is not None and scope["method"] == "POST":
                 await self._serve(scope, receive, send, *found)
+            elif (path := _plain_path(scope)) != scope["path"]:
+                await self({**scope, "path": path, "root_path": ""}, receive, send)
             else:
                 await self._pages(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, operation: Operation, dialect: Dialect) -> None:
         headers = dict(scope["headers"])
@@ -128,6 +132,12 @@ class App:
         await receive()
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _plain_path(scope: Scope) -> str:
+    """The path as the table of routes has it: without the prefix of a mount, without a slash at its end."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
 
 
 def _headers(exchange: Exchange) -> Headers:

@@ -7,6 +7,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from math import ceil
 from typing import Any
 
 from wye.dialects.dialect import Dialect
@@ -37,7 +38,8 @@ class Head:
 
     def __init__(self, headers: HeaderMap) -> None:
         length = headers.get(b"content-length", b"")
-        self.length = int(length) if length.isdigit() else 0
+        # Twenty digits are beyond any limit; int() itself refuses some thousands of them.
+        self.length = int(length[:20]) if length.isdigit() else 0
         self.encoding = headers.get(b"content-encoding", b"")
         self.accepts_plain_text = b"text/plain" in headers.get(b"accept", b"")
         self.strict = headers.get(b"x-wye-strict", b"").lower() in (b"1", b"true")
@@ -60,9 +62,11 @@ async def read_body(receive: Receive, head: Head, limit: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise CallerLeft
     body: bytes = message.get("body", b"")
+    pieces, size = [body], len(body)
+    if size > limit:
+        raise _too_large(limit)
     if not message.get("more_body"):
         return body
-    pieces, size = [body], len(body)
     while message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -142,12 +146,20 @@ def as_wye_error(error: Exception, request_id: str) -> WyeError:
 
 async def send_error(send: Send, error: WyeError, dialect: Dialect, request_id: str, headers: Headers) -> None:
     body = encode(dialect.encode_error(error, request_id))
+    await send_whole(send, error.status, body, [*id_headers(request_id, dialect), *error_headers(error), *headers])
+
+
+def error_headers(error: WyeError) -> Headers:
+    """What HTTP says about an error beside its body. https://www.rfc-editor.org/rfc/rfc9110"""
+    headers: Headers = []
     if error.retry_after_s is not None:
-        headers = [*headers, (b"retry-after", b"%d" % max(1, -(-error.retry_after_s // 1)))]
+        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after_s))))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, TooLarge):
         # What is left of the body will not be read.
-        headers = [*headers, (b"connection", b"close")]
-    await send_whole(send, error.status, body, [*id_headers(request_id, dialect), *headers])
+        headers.append((b"connection", b"close"))
+    return headers
 
 
 async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from wye import __version__
 from wye.api.routes import HOT_ROUTES, PAGES
 
+_JSON, _EVENTS = "application/json", "text/event-stream"
 _FORMATS = {
     "openai_chat": "https://platform.openai.com/docs/api-reference/chat",
     "anthropic_messages": "https://docs.anthropic.com/en/api/messages",
@@ -29,9 +30,9 @@ def document(*, needs_key: bool) -> dict[str, Any]:
                 "externalDocs": {"url": _FORMATS[hot.dialect]},
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": {"type": "object", "required": ["model", "messages"]}}},
+                    "content": {_JSON: {"schema": {"type": "object", "required": ["model", "messages"]}}},
                 },
-                "responses": _responses(hot.summary, stream=hot.operation == "chat"),
+                "responses": _responses(hot.summary, (_JSON, _EVENTS) if hot.operation == "chat" else (_JSON,)),
                 **({"security": _SECURITY} if needs_key else {}),
             }
     for page in PAGES:
@@ -42,7 +43,7 @@ def document(*, needs_key: bool) -> dict[str, Any]:
                 "summary": page.summary,
                 "operationId": _operation_id(page.method.lower(), clean),
                 **({"parameters": [_parameter(name) for name in names]} if names else {}),
-                "responses": _responses(page.summary, stream=False),
+                "responses": _responses(page.summary, (page.media,)),
                 **({"security": _SECURITY} if needs_key and not page.open else {}),
             }
     return {
@@ -69,12 +70,9 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _responses(summary: str, *, stream: bool) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": {}}}
-    if stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+def _responses(summary: str, media: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "200": {"description": summary, "content": content},
+        "200": {"description": summary, "content": {kind: {"schema": {}} for kind in media}},
         "default": {"description": "An error, in the format of the caller's API."},
     }
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from wye import __version__
 from wye.api import openapi
-from wye.api.edge import Head, as_wye_error, id_headers
+from wye.api.edge import Head, as_wye_error, error_headers, id_headers
 from wye.api.metrics import render_metrics
 from wye.api.routes import HOT_ROUTES, PAGES, Page
 from wye.dialects.dialect import Dialect
@@ -23,6 +23,7 @@ from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
 from wye.kernel.json import JsonObject, encode
 from wye.ports.engine import Engine, LocalModel
+from wye.ports.transport import Headers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -38,7 +39,9 @@ class Pages:
 
     def app(self) -> Starlette:
         routes = [Route(path, self._guarded(page), methods=[page.method]) for page in PAGES for path in page.paths]
-        return Starlette(routes=routes, exception_handlers={HTTPException: self._http_error})
+        app = Starlette(routes=routes, exception_handlers={HTTPException: self._no_route})
+        app.router.redirect_slashes = False  # the application forgives a slash without a second request
+        return app
 
     async def list_models(self, request: Request) -> Response:
         models = [self._model(name) for name in self._pipeline.router.names()]
@@ -82,46 +85,47 @@ class Pages:
         return _json(openapi.document(needs_key=not self._pipeline.auth.open))
 
     async def docs(self, request: Request) -> Response:
-        return HTMLResponse(openapi.page(needs_key=not self._pipeline.auth.open))
+        page = openapi.page(needs_key=not self._pipeline.auth.open)
+        return HTMLResponse(page, headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
     def _guarded(self, page: Page) -> Handler:
         handler: Handler = getattr(self, page.handler)
 
         async def guarded(request: Request) -> Response:
-            head = Head(dict(request.headers.raw))
+            headers = dict(request.headers.raw)
+            request_id = Head(headers).request_id
             try:
                 if not page.open:
-                    self._pipeline.auth.principal(dict(request.headers.raw))
+                    self._pipeline.auth.principal(headers)
                 response = await handler(request)
             except Exception as error:
-                response = self._failed(request, as_wye_error(error, head.request_id), head.request_id)
-            for name, value in id_headers(head.request_id, self._dialect(request)):
-                response.headers[name.decode()] = value.decode()
-            return response
+                return self._failed(request, as_wye_error(error, request_id), request_id)
+            return _with(response, id_headers(request_id, self._dialect(request)))
 
         return guarded
 
+    async def _no_route(self, request: Request, raised: Exception) -> Response:
+        """Starlette found no route for this path and method."""
+        assert isinstance(raised, HTTPException)
+        path, method = request.url.path[:200], request.method[:20]
+        allowed = (raised.headers or {}).get("Allow", "")
+        if any(path in hot.paths for hot in HOT_ROUTES):
+            allowed = "POST"
+        request_id = Head(dict(request.headers.raw)).request_id
+        if not allowed:
+            error = NotFound(f"There is no route {method} {path}. GET /docs lists them.", code="unknown_route")
+            return self._failed(request, error, request_id)
+        allowed = ", ".join(sorted(allowed.split(", ")))
+        error = BadRequest(f"{path} takes {allowed}, not {method}", status=405, code="method_not_allowed")
+        return _with(self._failed(request, error, request_id), [(b"allow", allowed.encode())])
+
     def _failed(self, request: Request, error: WyeError, request_id: str) -> Response:
-        return _json(self._dialect(request).encode_error(error, request_id), error.status)
+        dialect = self._dialect(request)
+        response = _json(dialect.encode_error(error, request_id), error.status)
+        return _with(response, id_headers(request_id, dialect) + error_headers(error))
 
     def _dialect(self, request: Request) -> Dialect:
         return self._anthropic if _speaks_anthropic(request) else self._plain
-
-    async def _http_error(self, request: Request, raised: Exception) -> Response:
-        """Starlette found no route for this path and method."""
-        head = Head(dict(request.headers.raw))
-        status = raised.status_code if isinstance(raised, HTTPException) else 500
-        path, method = request.url.path, request.method
-        if any(path in hot.paths for hot in HOT_ROUTES):
-            status = 405
-        if status == 405:
-            error: WyeError = BadRequest(f"{method} is not offered on {path}", status=405, code="method_not_allowed")
-        else:
-            error = NotFound(f"There is no route {method} {path[:200]}. GET /docs lists them.", code="unknown_route")
-        response = self._failed(request, error, head.request_id)
-        for name, value in id_headers(head.request_id, self._dialect(request)):
-            response.headers[name.decode()] = value.decode()
-        return response
 
     def _local(self) -> Engine:
         if self._engine is None:
@@ -161,6 +165,12 @@ def _as_anthropic(model: JsonObject) -> JsonObject:
 
 def _speaks_anthropic(request: Request) -> bool:
     return "anthropic-version" in request.headers
+
+
+def _with(response: Response, headers: Headers) -> Response:
+    for name, value in headers:
+        response.headers[name.decode()] = value.decode()
+    return response
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

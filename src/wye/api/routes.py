@@ -25,6 +25,7 @@ class Page(NamedTuple):
     summary: str
     open: bool = False
     """Whether it answers without a key."""
+    media: str = "application/json"
 
 
 HOT_ROUTES = (
@@ -60,7 +61,7 @@ PAGES = (
     Page("GET", ("/v1/models/{model:path}", "/models/{model:path}"), "show_model", "Show one model."),
     Page("GET", ("/health",), "health", "Whether the process is well.", open=True),
     Page("GET", ("/health/ready",), "ready", "Whether it can answer: 200, or 503 with the reason.", open=True),
-    Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format."),
+    Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format.", media="text/plain"),
     Page("GET", ("/openapi.json",), "openapi", "This API as an OpenAPI document.", open=True),
-    Page("GET", ("/docs",), "docs", "This API as a page to read.", open=True),
+    Page("GET", ("/docs",), "docs", "This API as a page to read.", open=True, media="text/html"),
 )
