@@ -10,6 +10,7 @@ Extras = dict[str, dict[str, Any]]
 
 BOOKKEEPING = frozenset(
     {
+        "annotations",
         "billing_policy",
         "caller",
         "defer_loading",
@@ -17,11 +18,14 @@ BOOKKEEPING = frozenset(
         "eager_input_streaming",
         "fallback_credit_token",
         "inference_geo",
+        "metadata",
         "obfuscation",
         "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
+        "service_tier",
         "speed",
+        "stream_options",
         "system_fingerprint",
         "user_profile_id",
         "workspace_id",

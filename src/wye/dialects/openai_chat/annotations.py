@@ -30,6 +30,7 @@ def decode_annotation(value: Any) -> Citation | None:
     """None for what is no annotation of a known type."""
     annotation = dict(as_object(value) or {})
     kind = annotation.pop("type", None)
+    annotation.pop("index", None)  # its number in a stream, which is its place
     below = as_object(annotation.pop(kind, None)) if isinstance(kind, str) else None
     if below is None:
         return None

@@ -203,11 +203,11 @@ class _Choice:
         if left.get("role") == "assistant":
             del left["role"]
         text, details = take_text(left), take_details(left)
-        for thought in details:
-            self._think(thought, events)
-        if text and not details:
+        if text and not any(thought.text for thought in details):
             events.append(ThinkingDelta(self._begin_thought(Thinking(), events), text, self._index))
             self._plain.append(text)
+        for thought in details:
+            self._think(thought, events)
         content = take(left, "content", str)
         if content or (logprobs and logprobs.get("content")):
             at = self._ensure(Text(""), events)

@@ -28,7 +28,7 @@ from wye.canon.events import (
     ThinkingDelta,
     UsageReport,
 )
-from wye.canon.extras import own_extras
+from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
@@ -165,12 +165,13 @@ class Encoder:
             case Refusal():
                 return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
             case Thinking():
-                choice.begin_thinking(part)
                 own = own_extras(part.extras, NAME, self._losses, f"choices[{at}].message", "info")
                 announced = b""
-                if part.redacted is None and (part.id or own):
-                    # What a reader must know from the beginning; the whole follows at the end.
-                    announced = self._detail(at, Thinking(id=part.id, extras=part.extras))
+                if part.redacted is None and part.id:
+                    # A reader must know it from the beginning. It is said once: clients add up what comes twice.
+                    kind = {"type": own["type"]} if "type" in own else {}
+                    announced = self._detail(at, Thinking(id=part.id, extras=extras_of(NAME, kind)))
+                choice.begin_thinking(part, bool(announced))
                 return announced + (self._think(ThinkingDelta(index, part.text, at)) if part.text else b"")
             case ToolCall():
                 call = encode_tool_call(part, self._losses, path)
@@ -216,7 +217,9 @@ class Encoder:
         choice = self._choice(event.choice)
         citation = placed(event.citation, choice.text_from, choice.said - choice.text_from)
         said = encode_annotation(citation, self._losses, f"choices[{event.choice}].message.annotations")
-        return self._delta(event.choice, {"annotations": [said]})
+        # OpenAI tells all annotations at once. Its SDK puts several pieces together only when they are numbered.
+        choice.cited += 1
+        return self._delta(event.choice, {"annotations": [{**said, "index": choice.cited - 1}]})
 
     def _opaque(self, event: OpaqueDelta) -> bytes:
         if event.dialect != NAME or event.index not in self._choice(event.choice).audio:
@@ -232,7 +235,7 @@ class Encoder:
         note_stop_sequence(event.stop_sequence, self._losses, path)
         own = dict(own_extras(event.extras, NAME, self._losses, path, "info"))
         reason = encode_reason(event.reason, own, self._losses, path)
-        return self._delta(event.choice, {}, finish_reason=reason, **own)
+        return self._delta(event.choice, own.pop("message", {}), finish_reason=reason, **own)
 
     def _end(self) -> bytes:
         if self._include_usage and self._usage is not None:
@@ -251,15 +254,17 @@ class _Choice:
         """Characters of text so far."""
         self.text_from = 0
         """Where the open text part begins among them."""
+        self.cited = 0
         self.calls: dict[int, tuple[int, str]] = {}
         self.audio: set[int] = set()
         self.thought: list[str] = []
         self.signature = ""
         self.details = 0
         self._thinking: Thinking | None = None
+        self._announced = False
 
-    def begin_thinking(self, part: Thinking) -> None:
-        self._thinking = replace(part)
+    def begin_thinking(self, part: Thinking, announced: bool) -> None:
+        self._thinking, self._announced = replace(part, id=None if announced else part.id), announced
         self.thought, self.signature = [], part.signature or ""
 
     def think(self, delta: ThinkingDelta) -> None:
@@ -273,4 +278,4 @@ class _Choice:
         if part is None:
             return None
         whole = Thinking("".join(self.thought), self.signature or None, part.redacted, part.id, part.extras)
-        return whole if self.details or must_come_back(whole) else None
+        return whole if self._announced or self.details or must_come_back(whole) else None

@@ -20,10 +20,35 @@ TEXT_MEMBERS = ("reasoning_content", "reasoning")
 
 
 def take_thinking(members: JsonObject) -> list[Thinking]:
-    """Remove the reasoning from a message's members. The details, where there are any, say all that the text says."""
+    """Remove the reasoning from a message's members: its text counts only where no detail says one.
+
+    Clients that keep every piece of a stream send a detail in several, all of one index: they are joined.
+    """
     text = take_text(members)
-    details = [thought for thought in take_details(members) if not _is_empty(thought)]
-    return details or ([Thinking(text)] if text else [])
+    indexes = [(as_object(detail) or {}).get("index") for detail in as_list(members.get("reasoning_details")) or ()]
+    thoughts: list[Thinking] = []
+    unended: Any = None
+    for index, thought in zip(indexes, take_details(members), strict=False):
+        if index is not None and index == unended and thought.redacted is None:
+            _extend(thoughts[-1], thought)
+        else:
+            thoughts.append(thought)
+        unended = index if thought.signature is None and thought.redacted is None else None
+    if text and not any(thought.text for thought in thoughts):
+        untold = next((thought for thought in thoughts if thought.redacted is None), None)
+        if untold is None:
+            thoughts.insert(0, Thinking(text))
+        else:
+            untold.text = text
+    return [thought for thought in thoughts if not _is_empty(thought)]
+
+
+def _extend(thought: Thinking, piece: Thinking) -> None:
+    thought.text += piece.text
+    thought.signature = piece.signature
+    thought.id = thought.id or piece.id
+    own = {**(thought.extras or {}).get(NAME, {}), **(piece.extras or {}).get(NAME, {})}
+    thought.extras = extras_of(NAME, own)
 
 
 def take_text(members: JsonObject) -> str:

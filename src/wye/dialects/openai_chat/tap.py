@@ -13,10 +13,9 @@ from wye.dialects.openai_chat.response import decode_response
 from wye.kernel.errors import BadRequest
 from wye.kernel.json import JsonError, Raw, decode_answer, encode, split_object
 
-# Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member.
-_MARKERS = re.compile(
-    rb'"(?:finish_reason"\s*:\s*"|usage"\s*:\s*\{|error"\s*:\s*[\{"])|^data: ?\[DONE\]|^event: ?error', re.MULTILINE
-)
+# Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member. The pattern begins with a
+# single literal: it is searched for in every chunk, and an alternative at its front would make that ten times slower.
+_MARKERS = re.compile(rb'"(?:finish_reason"\s*:\s*"|usage"\s*:\s*\{|error"\s*:\s*[\{"])')
 _USAGE_ONLY = re.compile(rb'\A(?=.*"choices"\s*:\s*\[\s*\])(?=.*"usage"\s*:\s*\{)', re.DOTALL)
 
 

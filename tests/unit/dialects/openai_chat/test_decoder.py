@@ -265,7 +265,8 @@ def test_a_citation_belongs_to_the_text_before_it() -> None:
     annotation = {"type": "url_citation", "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1}}
     citation = Citation("url", url="u", title="t", text_start=0, text_end=1)
     assert choice_events({"content": "a"}, {"annotations": [annotation]})[2] == CitationDelta(0, citation)
-    assert choice_events({"annotations": [annotation]})[:2] == [PartStart(0, Text("")), CitationDelta(0, citation)]
+    numbered = {**annotation, "index": 3}
+    assert choice_events({"annotations": [numbered]})[:2] == [PartStart(0, Text("")), CitationDelta(0, citation)]
 
 
 def test_audio_is_one_part_that_grows() -> None:
@@ -301,6 +302,8 @@ def detail(kind: str = "text", **members: Any) -> dict[str, Any]:
             [detail(text="a", format="f"), detail(text="b", format="f")],
             [Thinking("ab", extras={NAME: {"format": "f"}})],
         ),
+        ([{"reasoning": "a", **detail("encrypted", data="x")}], [Thinking("a"), Thinking(redacted="x")]),
+        ([{"reasoning": "a", **detail(signature="s")}], [Thinking("a", "s")]),
         ([{"reasoning_content": "a"}, detail(format="f")], [Thinking("a", extras={NAME: {"format": "f"}})]),
     ],
 )

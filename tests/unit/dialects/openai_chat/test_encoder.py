@@ -178,18 +178,31 @@ def test_a_thought_with_nothing_to_keep_is_only_a_text() -> None:
 def test_a_thought_that_has_a_name_is_announced() -> None:
     own = {NAME: {"format": "f"}}
     events = [PartStart(0, Thinking(id="r")), ThinkingDelta(0, "a"), ThinkingDelta(0, "", extras=own), PartEnd(0)]
-    first = {"type": "reasoning.text", "text": "", "id": "r", "index": 0}
+    detail = {"type": "reasoning.text", "index": 0}
     assert deltas(*events) == (
         [
-            {"reasoning_details": [first]},
+            {"reasoning_details": [{**detail, "text": "", "id": "r"}]},
             {"reasoning_content": "a"},
-            {"reasoning_details": [{**first, "text": "a", "format": "f"}]},
+            {"reasoning_details": [{**detail, "text": "a", "format": "f"}]},
         ],
         {},
     )
 
 
-def test_a_citation_is_placed_in_the_whole_text() -> None:
+def test_a_named_thought_is_ended_even_when_there_is_no_more_to_keep() -> None:
+    kind = {NAME: {"type": "reasoning.summary"}}
+    detail = {"type": "reasoning.summary", "index": 0}
+    assert deltas(PartStart(0, Thinking("a", id="r", extras=kind)), PartEnd(0)) == (
+        [
+            {"reasoning_details": [{**detail, "summary": "", "id": "r"}]},
+            {"reasoning_content": "a"},
+            {"reasoning_details": [{**detail, "summary": "a"}]},
+        ],
+        {},
+    )
+
+
+def test_a_citation_is_placed_in_the_whole_text_and_numbered() -> None:
     told, losses = deltas(
         PartStart(0, Text("")),
         TextDelta(0, "The "),
@@ -199,9 +212,16 @@ def test_a_citation_is_placed_in_the_whole_text() -> None:
         CitationDelta(1, Citation("url", url="u", title="t")),
         CitationDelta(1, Citation("char", "q", text_start=1, text_end=2, extras={OTHER: {"x": 1}})),
     )
+    web = {"title": "t", "url": "u", "start_index": 4, "end_index": 9}
     assert [value["annotations"] for value in told[2:]] == [
-        [{"type": "url_citation", "url_citation": {"title": "t", "url": "u", "start_index": 4, "end_index": 9}}],
-        [{"type": "citation", "citation": {"kind": "char", "quote": "q", "start_index": 5, "end_index": 6}}],
+        [{"type": "url_citation", "url_citation": web, "index": 0}],
+        [
+            {
+                "type": "citation",
+                "citation": {"kind": "char", "quote": "q", "start_index": 5, "end_index": 6},
+                "index": 1,
+            }
+        ],
     ]
     assert losses == {"choices[0].message.annotations.x": "info"}
 
@@ -252,6 +272,7 @@ def test_refusals_and_audio_have_their_own_members() -> None:
     [
         (Finish("content_filter"), "content_filter", {}),
         (Finish("stop", extras={NAME: {"finish_reason": "paused"}}), "paused", {}),
+        (Finish("stop", extras={NAME: {"message": {"mood": "calm"}}}), "stop", {}),
         (Finish("stop", stop_sequence="END"), "stop", {"choices[0].stop_sequence": "info"}),
         (Finish("stop", extras={OTHER: {"stop_reason": "pause_turn"}}), "stop", {"choices[0].stop_reason": "info"}),
         (Finish("error"), "length", {"choices[0].finish_reason": "warning"}),
@@ -259,7 +280,9 @@ def test_refusals_and_audio_have_their_own_members() -> None:
 )
 def test_the_reason_is_told_in_the_last_chunk(finish: Finish, reason: str, losses: dict[str, str]) -> None:
     told, lost = said(Start("i", "m"), finish, End())
-    assert (told[-2]["choices"][0]["finish_reason"], told[-1], lost) == (reason, "[DONE]", losses)
+    choice = told[-2]["choices"][0]
+    assert (choice["finish_reason"], told[-1], lost) == (reason, "[DONE]", losses)
+    assert choice["delta"] == (finish.extras or {}).get(NAME, {}).get("message", {})
 
 
 def test_a_failure_ends_the_stream_without_a_terminator() -> None:

@@ -49,12 +49,58 @@ def message(**members: Any) -> dict[str, Any]:
             [Thinking(redacted=""), Thinking("b", extras={NAME: {"type": "reasoning.summary"}})],
         ),
         ({"reasoning_details": [{"type": "reasoning.text", "text": "a", "signature": 7, "id": 7}]}, [Thinking("a")]),
+        (
+            # The same in the shape of a server that tells the text only once.
+            {"reasoning": "a", "reasoning_details": [{"type": "reasoning.text", "signature": "s", "index": 0}]},
+            [Thinking("a", "s")],
+        ),
+        (
+            {"reasoning": "a", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+            [Thinking("a"), Thinking(redacted="x")],
+        ),
     ],
 )
 def test_reasoning_has_many_names(members: dict[str, Any], thoughts: list[Thinking]) -> None:
     decoded = DIALECT.decode_request(message(role="assistant", content="x", **members))
     assert decoded.messages[0].parts == [*thoughts, Text("x")]
     assert decoded.messages[0].extras is None
+
+
+def text(index: int, **members: str) -> dict[str, Any]:
+    return {"type": "reasoning.text", "index": index, **members}
+
+
+@pytest.mark.parametrize(
+    ("details", "thoughts"),
+    [
+        ([text(0, text="a"), text(0, text="b"), text(0, signature="s")], [Thinking("ab", "s")]),
+        ([text(0, id="r"), text(0, text="a", id="r")], [Thinking("a", id="r")]),
+        (
+            [text(0, text="a", format="f"), text(0, text="b", x="y", format="f")],
+            [Thinking("ab", extras={NAME: {"format": "f", "x": "y"}})],
+        ),
+        ([text(0, text="a"), text(1, text="b")], [Thinking("a"), Thinking("b")]),
+        (
+            # A signature ends a thought, whatever its number.
+            [text(0, text="a", signature="s"), text(0, text="b", signature="t")],
+            [Thinking("a", "s"), Thinking("b", "t")],
+        ),
+        (
+            [
+                text(0, text="a"),
+                {"type": "reasoning.encrypted", "data": "x", "index": 0},
+                {"type": "reasoning.encrypted", "data": "y", "index": 0},
+                text(0, text="b"),
+            ],
+            [Thinking("a"), Thinking(redacted="x"), Thinking(redacted="y"), Thinking("b")],
+        ),
+    ],
+)
+def test_pieces_that_a_client_kept_from_a_stream_are_joined(
+    details: list[dict[str, Any]], thoughts: list[Thinking]
+) -> None:
+    decoded = DIALECT.decode_request(message(role="assistant", content="x", reasoning_details=details))
+    assert decoded.messages[0].parts == [*thoughts, Text("x")]
 
 
 @pytest.mark.parametrize("details", ["x", [7], [{"type": "reasoning.dance"}]])

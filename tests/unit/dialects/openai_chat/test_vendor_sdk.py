@@ -45,6 +45,13 @@ FOREIGN = {
     "web citation": ChatResponse(
         id="x", model="m", choices=[Choice([Text("It rained.", [Citation("url", title="T", url="https://x")])], "stop")]
     ),
+    "two citations": ChatResponse(
+        id="x",
+        model="m",
+        choices=[
+            Choice([Text("It rained.", [Citation("url", url=f"https://x/{i}") for i in range(2)]), Text("So.")], "stop")
+        ],
+    ),
     "several": ChatResponse(
         id="x", model="m", choices=[Choice([Text("a")], "stop"), Choice([Text("b")], "length", index=1)]
     ),
