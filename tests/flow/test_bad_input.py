@@ -70,12 +70,11 @@ def test_what_is_no_json_object_is_a_400(name: str, path: str, start: Start, ups
     assert wire.call(server.url, "/health")[0] == 200
 
 
-@pytest.mark.parametrize("name", WRONG)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("name", "path"), [(n, p) for n in WRONG for p in PATHS if not (p.endswith("count_tokens") and "stream" in n)]
+)
 def test_a_wrong_member_is_named(name: str, path: str, start: Start, upstream: FakeUpstream) -> None:
     asked, wanted, text = WRONG[name]
-    if path.endswith("count_tokens") and "stream" in name:
-        pytest.skip("counting knows no stream")
     status, _, body = wire.call(start(("openai", upstream)).url, path, asked)
     assert status == wanted
     check(body, path, text)

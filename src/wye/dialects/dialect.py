@@ -54,7 +54,10 @@ class TapRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a relay that passes bytes through still sees what it must: the frames that match are decoded, no others."""
 
     markers: Pattern[bytes]
-    """Matches in every frame that holds usage, a finish reason, the end, or an error; seldom in any other."""
+    """Matches in every JSON frame that holds usage, a finish reason, the end, or an error; seldom in any other.
+
+    A frame that is no JSON object, or is named `error`, is decoded in any case.
+    """
     unasked_usage: Pattern[bytes] | None = None
     """Matches a frame that only reports usage, dropped when the client did not ask for it."""
     usage_of: Callable[[bytes], Usage | None]

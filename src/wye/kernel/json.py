@@ -52,6 +52,22 @@ def split_object(data: bytes) -> dict[str, Raw]:
         raise JsonError("JSON is nested too deeply") from None
 
 
+class _Any(msgspec.Struct):
+    """Any object: its members are looked over, not kept."""
+
+
+_any_decoder = msgspec.json.Decoder(_Any)
+
+
+def is_object(data: bytes) -> bool:
+    """Whether the bytes are one JSON object."""
+    try:
+        _any_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def decode_body(data: bytes) -> JsonObject:
     """A request's body as a JSON object. Raises BadRequest with words for the person who sent it."""
     try:

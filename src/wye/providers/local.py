@@ -36,6 +36,13 @@ _MAX_CHOICES = 16
 _MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_SCHEMA_DEPTH = 32
 _MAX_REPETITIONS = 1000
+_MAX_ALTERNATIVES = 500
+"""Of a schema in all, optional members included: a grammar's step costs more than linearly in them."""
+_MAX_OPTIONAL_PARTS = 16
+"""Of a pattern: 16 cost the engine's one loop about a second, 32 hold it for minutes."""
+_OPTIONAL = re.compile(r"(?<![\\(])[?*]")
+_COUNTED_GROUP = re.compile(r"\)\{(\d*)(?:,(\d*))?\}")
+_RANGES = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minProperties", "maxProperties"))
 _REPETITIONS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _SMALL_ANSWER = 1024 * 1024
 _QUICK_S = 30.0
@@ -220,6 +227,7 @@ def check_schema(schema: JsonObject, path: str) -> None:
     size = len(encode_text(schema))
     if size > _MAX_SCHEMA_BYTES:
         raise BadRequest(f"{path} has {size} bytes of JSON; at most {_MAX_SCHEMA_BYTES} for a local model", param=path)
+    alternatives = 0
     stack: list[tuple[Any, int]] = [(schema, 1)]
     while stack:
         value, depth = stack.pop()
@@ -231,9 +239,23 @@ def check_schema(schema: JsonObject, path: str) -> None:
                 count = members.get(name)
                 if isinstance(count, int | float) and count > _MAX_REPETITIONS:
                     raise BadRequest(f"{path}: {name} may be at most {_MAX_REPETITIONS} for a local model", param=path)
+            for least, most in _RANGES:
+                low, high = members.get(least), members.get(most)
+                if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+                    raise BadRequest(f"{path}: {least} is more than {most}", param=path)
+            alternatives += sum(len(as_list(members.get(name)) or ()) for name in ("enum", "anyOf", "oneOf", "type"))
+            optional = len(as_object(members.get("properties")) or ()) - len(as_list(members.get("required")) or ())
+            alternatives += max(0, optional)
+            if alternatives > _MAX_ALTERNATIVES:
+                what = "alternatives (enum, anyOf, optional properties)"
+                raise BadRequest(f"{path} has more than {_MAX_ALTERNATIVES} {what}", param=path)
             pattern = members.get("pattern")
             if isinstance(pattern, str) and _repetitions(pattern) > _MAX_REPETITIONS:
                 raise BadRequest(f"{path}: a pattern may repeat at most {_MAX_REPETITIONS} times in all", param=path)
+            if isinstance(pattern, str) and any(int(n or 0) > int(m) for n, m in _COUNTED.findall(pattern) if m):
+                raise BadRequest(f"{path}: a pattern repeats at least more often than at most", param=path)
+            if isinstance(pattern, str) and _optional_parts(pattern) > _MAX_OPTIONAL_PARTS:
+                raise BadRequest(f"{path}: a pattern may have at most {_MAX_OPTIONAL_PARTS} optional parts", param=path)
             reference = members.get("$ref")
             if isinstance(reference, str) and not reference.startswith("#"):
                 raise BadRequest(f"{path}: $ref must point within the schema, not to {reference[:80]!r}", param=path)
@@ -244,3 +266,9 @@ def _repetitions(pattern: str) -> float:
     """How often the counted repetitions of a regular expression repeat when each is inside another, the worst case:
     `((a{0,30}){0,30}){0,30}` has held the engine's one loop for minutes."""
     return prod(max(1.0, float(most or least or 1)) for least, most in _COUNTED.findall(pattern))
+
+
+def _optional_parts(pattern: str) -> float:
+    """The `?` and `*` of a regular expression, each as often as the counted groups repeat."""
+    groups = prod(max(1.0, float(most or least or 1)) for least, most in _COUNTED_GROUP.findall(pattern))
+    return len(_OPTIONAL.findall(pattern)) * groups

@@ -1,7 +1,7 @@
 import pytest
 
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, decode, decode_body, encode, encode_text, split_object, type_name
+from wye.kernel.json import JsonError, decode, decode_body, encode, encode_text, is_object, split_object, type_name
 
 BAD = {
     "nothing": b"",
@@ -62,3 +62,19 @@ def test_encoding_is_compact() -> None:
 )
 def test_types_have_the_names_that_json_gives_them(value: object, name: str) -> None:
     assert type_name(value) == name
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (b"{}", True),
+        (b' {"a": [1, {"b": null}]}\n\n', True),
+        (b"[DONE]", False),
+        (b"[1]", False),
+        (b'{"a": ', False),
+        (b"{} {}", False),
+        (b'{"a":' + b"[" * 100_000, False),
+    ],
+)
+def test_an_object_is_told_from_anything_else_without_decoding_it(data: bytes, whole: bool) -> None:
+    assert is_object(data) is whole

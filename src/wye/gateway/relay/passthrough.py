@@ -9,8 +9,8 @@ from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
-from wye.kernel.errors import BadAnswer, StreamCut, WyeError
-from wye.kernel.json import JsonError, encode, split_object
+from wye.kernel.errors import StreamCut, WyeError
+from wye.kernel.json import encode, is_object
 from wye.kernel.sse import FrameSplitter, parse
 from wye.ports.transport import Clocks, Reply
 
@@ -60,7 +60,7 @@ class PassthroughStream(RelayedStream):
         if not self._content or self._find(whole) is not None:
             return self._tapped(whole)
         self._moved_s = clock.monotonic_s()
-        return whole if _problem(whole) is None else self._tapped(whole)
+        return whole if _is_plain(whole) else self._tapped(whole)
 
     def _tapped(self, whole: bytes) -> bytes:
         """Decode frames for what they tell; gives back those that the caller should see.
@@ -69,15 +69,12 @@ class PassthroughStream(RelayedStream):
         """
         seen: list[bytes] = []
         for frame in _frames(whole):
-            if not self._content or self._find(frame) is not None:
+            if not self._content or self._find(frame) is not None or not _is_plain(frame):
                 for event in self._decoder.feed(frame):
                     self._note(event)
                     if isinstance(event, Failure):
                         return b"".join([*seen, self._error(event.error)])
                     self._finished = self._finished or isinstance(event, Finish | End)
-            elif (problem := _problem(frame)) is not None:
-                self.failed = self._over = True
-                return b"".join([*seen, self._error(problem)])
             if self._unasked is None or self._unasked.search(frame) is None:
                 seen.append(frame)
         return b"".join(seen)
@@ -97,17 +94,12 @@ class PassthroughStream(RelayedStream):
         return self._dialect.encode_stream_error(error, self._request_id)
 
 
-def _problem(whole: bytes) -> BadAnswer | None:
-    """A frame that is no JSON object: what the caller cannot parse must not reach it."""
-    try:
-        if whole.startswith(b"data: ") and whole.find(b"\n") == len(whole) - 2:
-            split_object(whole[6:])
-        else:
-            for frame in parse(whole):
-                split_object(frame.data)
-    except JsonError as error:
-        return BadAnswer(f"The upstream sent a stream frame that is not valid JSON: {error}")
-    return None
+def _is_plain(whole: bytes) -> bool:
+    """Whether whole frames are JSON objects and none is named an error. Any other is for the decoder to judge: what a
+    caller cannot parse must not reach it."""
+    if whole.startswith(b"data: {") and whole.find(b"\n") == len(whole) - 2:
+        return is_object(whole[6:])
+    return all(frame.event != "error" and is_object(frame.data) for frame in parse(whole))
 
 
 def _frames(whole: bytes) -> list[bytes]:

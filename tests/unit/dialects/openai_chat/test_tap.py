@@ -48,16 +48,6 @@ def test_frames_that_matter_are_found_however_they_are_written(value: object, se
     assert (TAP.markers.search(frame(written(value))) is not None) is seen
 
 
-@pytest.mark.parametrize("done", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b": wait\ndata: [DONE]\n\n"])
-def test_the_end_is_found(done: bytes) -> None:
-    assert TAP.markers.search(done)
-    assert TAP.markers.search(frame(compact(chunk({"content": "a"}))) + done)
-
-
-def test_an_error_event_is_found() -> None:
-    assert TAP.markers.search(b'event: error\ndata: {"message":"No"}\n\n')
-
-
 @pytest.mark.parametrize("written", [compact, spaced])
 @pytest.mark.parametrize(
     "text",
