@@ -68,7 +68,7 @@ def test_openai_streams(gpt: openai.OpenAI) -> None:
 
 
 def test_openais_stream_helper_ends_with_the_whole_answer(gpt: openai.OpenAI) -> None:
-    with gpt.chat.completions.stream(model=MODEL, messages=ASK, max_tokens=10) as stream:
+    with gpt.chat.completions.stream(model=MODEL, messages=ASK, max_tokens=200, stop=["."]) as stream:
         text = "".join(event.delta for event in stream if event.type == "content.delta")
         assert stream.get_final_completion().choices[0].message.content == text
 
