@@ -154,6 +154,7 @@ def _decode_assistant(fields: Fields) -> Message:
         said.extras = extras_of(NAME, audio.rest())
         parts.append(said)
     rest = fields.rest()
+    rest.pop("parsed", None)  # OpenAI's SDK adds its reading of the content to what it sends back
     calls = take_tool_calls(rest)
     if rest.get("tool_calls"):
         at = fields.at("tool_calls")

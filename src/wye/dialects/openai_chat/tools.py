@@ -191,6 +191,7 @@ def decode_tool_call(value: Any) -> ToolCall | None:
         return None
     identity = call.pop("id", None)
     call.pop("index", None)
+    below.pop("parsed_arguments", None)  # OpenAI's SDK adds its reading of them to what it sends back
     decoded = ToolCall(identity if isinstance(identity, str) else "", name, text)
     decoded.kind = "custom" if kind == "custom" else "function"
     decoded.extras = extras_of(NAME, {**call, **({kind: below} if below else {})})

@@ -193,6 +193,12 @@ def test_arguments_that_come_as_an_object_are_said_as_text() -> None:
     assert decoded.messages[0].parts == [ToolCall("c", "f", '{"a":1}'), ToolCall("c", "f")]
 
 
+def test_what_the_sdk_adds_to_a_message_that_it_sends_back_is_left_out() -> None:
+    call = {**CALL, "function": {"name": "f", "arguments": '{"a":1}', "parsed_arguments": {"a": 1}}}
+    decoded = DIALECT.decode_request(message(role="assistant", content="x", parsed={"x": 1}, tool_calls=[call]))
+    assert decoded.messages == [Message("assistant", [Text("x"), ToolCall("c", "f", '{"a":1}')])]
+
+
 @pytest.mark.parametrize(
     ("role", "content", "marked"),
     [
