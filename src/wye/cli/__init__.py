@@ -42,7 +42,7 @@ def main() -> None:
     from wye.kernel.errors import WyeError
 
     try:
-        wye()
+        wye(prog_name="wye")
     except WyeError as error:
         click.echo(f"wye: {error.message}", err=True)
         raise SystemExit(1) from None

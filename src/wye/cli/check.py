@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from wye.cli.options import config_options
 from wye.config.schema import Config
-from wye.kernel.errors import UpstreamError
+from wye.kernel.errors import ConfigError, UpstreamError
 from wye.ports.transport import Clocks, Transport
 from wye.providers.upstream import UpstreamProvider
 
 _QUICK = Clocks(connect_s=5, headers_s=5)
+
+
+class Finding(NamedTuple):
+    """One line of the answer."""
+
+    name: str
+    where: str
+    key: str
+    state: str
+    good: bool
 
 
 @click.command()
@@ -21,58 +32,75 @@ _QUICK = Clocks(connect_s=5, headers_s=5)
 def command(config_file: Path | None, env_file: Path | None) -> None:
     """Say whether the configuration is good and the providers can be reached.
 
-    Connects to each provider that is in use, without spending a token. Exit status 1 when one cannot be reached.
+    Connects to each provider that is in use, without spending a token. Exit status 1 when one cannot be used.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from wye.config.load import load_config
 
     config = load_config(file=config_file, env_file=env_file)
-    rows = asyncio.run(_examine(config))
-    table = Table("Provider", "Address", "Key", "State", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row[:3], f"[{'green' if row[4] else 'red'}]{row[3]}")
-    console = Console()
-    console.print("Configuration is good.")
-    console.print(table)
-    if not all(row[4] for row in rows):
+    findings = [*asyncio.run(_upstreams(config)), *_local_models(config)]
+    table = Table("Provider", "Address or model", "Key", "State", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(*map(escape, finding[:4]), style=None if finding.good else "red")
+    click.echo("The configuration is good.")
+    Console().print(table)
+    if not all(finding.good for finding in findings):
         raise SystemExit(1)
 
 
-async def _examine(config: Config) -> list[tuple[str, str, str, str, bool]]:
-    """For each provider in use: name, address, key, state in words, and whether that is well."""
+async def _upstreams(config: Config) -> list[Finding]:
     from wye.drivers.http import HttpTransport
-    from wye.wiring import DEFAULT_LOCAL_MODEL, local_cards, make_providers, make_weights
+    from wye.wiring import make_providers
 
-    transport = HttpTransport(proxies=config.proxies)
     used = {d.provider for route in config.routes.values() for d in route.deployments} | set(config.providers)
-    providers = make_providers(config, transport)
+    transport = HttpTransport(proxies=config.proxies)
     try:
+        providers = make_providers(config, transport)
         found = [p for name in sorted(used) if isinstance(p := providers.get(name), UpstreamProvider)]
-        rows = list(await asyncio.gather(*(_examine_one(config, provider, transport) for provider in found)))
+        return list(await asyncio.gather(*(_upstream(config, provider, transport) for provider in found)))
     finally:
         await transport.close()
-    if config.local.enabled:
-        card = local_cards(config)[DEFAULT_LOCAL_MODEL]
-        here = make_weights(config).locate(card) is not None
-        state = "its file is here" if here else f"no file: run 'wye models pull {card.id}'"
-        rows.append(("local", card.id, "-", state, here))
-    return rows
 
 
-async def _examine_one(
-    config: Config, provider: UpstreamProvider, transport: Transport
-) -> tuple[str, str, str, str, bool]:
+async def _upstream(config: Config, provider: UpstreamProvider, transport: Transport) -> Finding:
     origin = provider.origin
     section = config.providers.get(provider.name)
     key = section.api_key.masked() if section and section.api_key else ("missing" if provider.missing_key else "none")
-    address = f"{origin.scheme}://{origin.authority}"
+    where = f"{origin.scheme}://{origin.authority}"
     try:
+        # Any answer will do: what is asked is whether somebody is there.
         reply = await transport.send(origin, b"GET", b"/", b"", b"", _QUICK)
-        reply.close()
     except UpstreamError as error:
-        return provider.name, address, key, error.message, False
+        return Finding(provider.name, where, key, error.message, False)
+    reply.close()
     if provider.missing_key:
-        return provider.name, address, key, "reached, but there is no key", False
-    return provider.name, address, key, "reached", True
+        return Finding(provider.name, where, key, "reached, but there is no key", False)
+    return Finding(provider.name, where, key, "reached", True)
+
+
+def _local_models(config: Config) -> list[Finding]:
+    """Those that the configuration names; without any route or name, the one that answers by default."""
+    from wye.wiring import DEFAULT_LOCAL_MODEL, local_cards, make_weights
+
+    local = config.local
+    if not local.enabled:
+        return []
+    routed = [d.model for route in config.routes.values() for d in route.deployments if d.provider == "local"]
+    named = [*routed, *(local.preload or ()), *local.aliases.values(), *local.files]
+    cards, weights = local_cards(config), make_weights(config)
+    findings: list[Finding] = []
+    for name in dict.fromkeys(named or ([] if config.routes else [DEFAULT_LOCAL_MODEL])):
+        card = cards.get(name)
+        try:
+            if card is None:
+                state, good = f"unknown; known: {', '.join(cards)}", False
+            else:
+                good = weights.locate(card) is not None
+                state = "its file is here" if good else f"no file: run 'wye models pull {name}'"
+        except ConfigError as error:
+            state, good = error.message, False
+        findings.append(Finding("local", name, "-", state, good))
+    return findings

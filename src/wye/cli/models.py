@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from wye.cli.options import config_options
+from wye.catalog.model_card import ModelCard
+from wye.cli.options import config_options, url_of
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError
+from wye.ports.weights import Weights
+
+_LOADING_S = 600
+_MAX_ANSWER_BYTES = 1024 * 1024
+_server_url = click.option("--server-url", help="The running server. [default: where this configuration serves]")
+_api_key = click.option("--api-key", help="Its key, if it needs one. [default: server.api_key]")
 
 
 @click.group(invoke_without_command=True)
@@ -38,7 +45,7 @@ def show(config: Config, shape: str) -> None:
             "size_mb": card.bytes // 1_000_000,
             "context_length": card.context_length,
             "licence": card.licence,
-            "here": weights.locate(card) is not None,
+            "file": _state(weights, card),
         }
         for card in local_cards(config).values()
     ]
@@ -48,15 +55,20 @@ def show(config: Config, shape: str) -> None:
         click.echo("\n".join(row["id"] for row in rows))
     else:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table("Model", "Title", "MB", "Context", "Licence", "File", box=None, pad_edge=False)
         for row in rows:
-            state = "[green]here" if row["here"] else f"wye models pull {row['id']}"
-            table.add_row(
-                row["id"], row["title"], str(row["size_mb"]), str(row["context_length"]), row["licence"], state
-            )
+            table.add_row(*map(escape, map(str, row.values())), style=None if row["file"] == "here" else "dim")
         Console().print(table)
+
+
+def _state(weights: Weights, card: ModelCard) -> Literal["here", "absent", "damaged"]:
+    try:
+        return "here" if weights.locate(card) else "absent"
+    except ConfigError:
+        return "damaged"  # `pull` says what to do about it
 
 
 @command.command()
@@ -82,44 +94,47 @@ def pull(config: Config, model: str) -> None:
 
 @command.command()
 @click.argument("model")
-@click.option("--server-url", default="http://127.0.0.1:8000", show_default=True, help="The running server.")
-@click.option("--api-key", envvar="API_KEY", help="Its key, if it needs one.")
-def load(model: str, server_url: str, api_key: str | None) -> None:
+@_server_url
+@_api_key
+@click.pass_obj
+def load(config: Config, model: str, server_url: str | None, api_key: str | None) -> None:
     """Load a model in a running server."""
-    click.echo(_ask_server(model, "load", server_url, api_key))
+    click.echo(_ask_server(config, model, "load", server_url, api_key))
 
 
 @command.command()
 @click.argument("model")
-@click.option("--server-url", default="http://127.0.0.1:8000", show_default=True, help="The running server.")
-@click.option("--api-key", envvar="API_KEY", help="Its key, if it needs one.")
-def unload(model: str, server_url: str, api_key: str | None) -> None:
+@_server_url
+@_api_key
+@click.pass_obj
+def unload(config: Config, model: str, server_url: str | None, api_key: str | None) -> None:
     """Unload a model in a running server and free its memory."""
-    click.echo(_ask_server(model, "unload", server_url, api_key))
+    click.echo(_ask_server(config, model, "unload", server_url, api_key))
 
 
-def _ask_server(model: str, verb: str, server_url: str, api_key: str | None) -> str:
+def _ask_server(config: Config, model: str, verb: str, server_url: str | None, api_key: str | None) -> str:
     """One line on how it went. Raises ConfigError with the server's reason."""
-    import urllib.error
-    import urllib.request
-    from urllib.parse import quote
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+    from urllib.parse import quote, urlsplit
 
-    from wye.kernel.json import JsonError, as_object, decode
+    from wye.kernel.json import as_object, decode
 
-    url = f"{server_url.rstrip('/')}/v1/models/{quote(model)}/{verb}"
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--server-url must begin with http:// or https://, not {server_url!r}")
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    request = urllib.request.Request(url, method="POST", headers=headers)  # noqa: S310 - the scheme was checked
+    url = server_url or url_of(config)
+    key = api_key or (config.server.api_key.reveal() if config.server.api_key else "")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError("The API key holds characters that an HTTP header cannot carry")
+    parts = urlsplit(url)
+    kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
+    if kind is None or not parts.hostname:
+        raise ConfigError(f"--server-url must be like http://127.0.0.1:8000, not {url!r}")
+    path = f"{parts.path.rstrip('/').removesuffix('/v1')}/v1/models/{quote(model, safe='')}/{verb}"
     try:
-        with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310 - the scheme was checked
-            described = as_object(decode(answer.read())) or {}
-    except urllib.error.HTTPError as error:
-        try:
-            body = as_object(decode(error.read())) or {}
-        except JsonError:
-            body = {}
-        raise ConfigError(str(body.get("detail") or f"The server answered {error.code}")) from None
-    except (OSError, JsonError) as error:
-        raise ConfigError(f"No Wye answers at {server_url}: {error}") from None
-    return f"{described.get('id', model)} is {described.get('status', 'unknown')}"
+        connection = kind(parts.hostname, parts.port, timeout=_LOADING_S)
+        connection.request("POST", path, headers={"authorization": f"Bearer {key}"} if key else {})
+        answer = connection.getresponse()
+        told = as_object(decode(answer.read(_MAX_ANSWER_BYTES))) or {}
+    except (OSError, ValueError, HTTPException) as error:
+        raise ConfigError(f"No Wye answers at {url}: {error}") from None
+    if answer.status != 200:
+        raise ConfigError(str(told.get("detail") or f"{url} answered {answer.status}"))
+    return f"{told.get('id', model)} is {told.get('status', 'unknown')}"

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from wye.config.schema import Config
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -20,3 +22,9 @@ def config_options(command: F) -> F:
         "--env-file", type=click.Path(path_type=Path), help="File with environment variables. [default: ./.env]"
     )
     return config(env(command))
+
+
+def url_of(config: Config, port: int | None = None) -> str:
+    """Where a server with this configuration is reached; `port` when it took a free one."""
+    host = config.server.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or config.server.port}"

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
+import signal
 import socket
 from pathlib import Path
+from types import FrameType
 
 import click
 
-from wye.cli.options import config_options
+from wye.cli.options import config_options, url_of
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError
+
+_BACKLOG = 2048
 
 
 @click.command()
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. [default: 8000]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [default: 8000]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log.")
 @config_options
 def command(
@@ -53,14 +58,15 @@ def bind(config: Config) -> socket.socket:
     """The listening socket, taken before anything is loaded. Raises ConfigError when the address is not to be had."""
     host, port = config.server.host, config.server.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # A name with addresses of both families (`localhost`) is served on the older one, which every client tries.
+        family = min(found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ConfigError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port.") from None
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host.") from None
     listener.setblocking(False)
     return listener
 
@@ -71,6 +77,9 @@ def run(config: Config, listener: socket.socket) -> None:
 
     from wye.wiring import create_app
 
+    # To be told to stop is no failure. uvicorn raises the signal once more when it has stopped.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     logging.basicConfig(level=config.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     app = create_app(config)
     for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
@@ -82,17 +91,20 @@ def run(config: Config, listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(config.server.grace_s),
-        backlog=2048,
+        ws="none",
+        timeout_graceful_shutdown=math.ceil(config.server.grace_s),
+        backlog=_BACKLOG,
     )
     uvicorn.Server(settings).run(sockets=[listener])
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
 def greeting(config: Config, port: int, models: list[str]) -> list[str]:
     """What a person wants to know at the start."""
-    host = config.server.host
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}"
+    url = url_of(config, port)
     key = "needed" if config.server.api_key else "not needed"
     listed = ", ".join(models[:6]) + (f" and {len(models) - 6} more" if len(models) > 6 else "")
     return [
