@@ -86,7 +86,8 @@ def pull(config: Config, model: str) -> None:
         raise ConfigError(f"Unknown model {model!r}; known: {', '.join(cards)}")
     card = cards[model]
     columns = (TextColumn(card.id), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(card.id, total=card.bytes)
         path = make_weights(config).fetch(card, lambda done, total: progress.update(task, completed=done, total=total))
     click.echo(f"{card.id} is at {path}")
@@ -123,13 +124,14 @@ def _ask_server(config: Config, model: str, verb: str, server_url: str | None, a
     key = api_key or (config.server.api_key.reveal() if config.server.api_key else "")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError("The API key holds characters that an HTTP header cannot carry")
-    parts = urlsplit(url)
-    kind = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
-    if kind is None or not parts.hostname:
-        raise ConfigError(f"--server-url must be like http://127.0.0.1:8000, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        kind = {"http": HTTPConnection, "https": HTTPSConnection}[parts.scheme]
+        connection = kind(parts.hostname or "", parts.port, timeout=_LOADING_S)
+    except (KeyError, ValueError, HTTPException):
+        raise ConfigError(f"--server-url must be like http://127.0.0.1:8000, not {url!r}") from None
     path = f"{parts.path.rstrip('/').removesuffix('/v1')}/v1/models/{quote(model, safe='')}/{verb}"
     try:
-        connection = kind(parts.hostname, parts.port, timeout=_LOADING_S)
         connection.request("POST", path, headers={"authorization": f"Bearer {key}"} if key else {})
         answer = connection.getresponse()
         told = as_object(decode(answer.read(_MAX_ANSWER_BYTES))) or {}
