@@ -146,7 +146,7 @@ def _check(config: Config, report: _Report) -> None:
     known = {*config.providers, *ROWS, "local"}
     for name, provider in config.providers.items():
         kind = provider.kind or name
-        if kind not in ROWS and kind != "local":
+        if kind not in ROWS and name != "local":
             close = difflib.get_close_matches(kind, ROWS, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(ROWS))}"
             report(("providers", name, "kind"), f"unknown kind {kind!r}; {hint}")
