@@ -74,6 +74,7 @@ class App:
         head = Head(headers)
         exchange: Exchange | None = None
         departure: Departure | None = None
+        begun = False
         try:
             principal = self.pipeline.auth.principal(headers)
             body = await read_body(receive, head, self._body_limit)
@@ -86,6 +87,7 @@ class App:
             if isinstance(answer, Whole):
                 await send_whole(send, 200, answer.body, _headers(exchange))
             else:
+                begun = True
                 await self._stream(exchange, answer, head, send)
         except CallerLeft:
             return
@@ -97,7 +99,8 @@ class App:
             task.uncancel()
         except Exception as error:
             known = as_wye_error(error, head.request_id)
-            await send_error(send, known, dialect, head.request_id, _about(exchange) if exchange else [])
+            if not begun:
+                await send_error(send, known, dialect, head.request_id, _about(exchange) if exchange else [])
         finally:
             if departure is not None:
                 departure.stop()
