@@ -1,80 +1,150 @@
-"""What the documents show is true: their blocks run, and the generated page is what the code says.
+"""The documentation is run: every block that a reader might copy works, and every option is in it.
 
-`python` blocks are executed, with a server where they call one; `yaml` blocks are read as configuration; `console`,
-`text` and `json` blocks are illustrations.
+Blocks of `console`, `json` and `text` are illustrations; those of `sh`, `python` and `yaml` are promises.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
-import yaml
 
 from tests import wire
+from wye.cli import wye
 from wye.config.load import load_config
-from wye.testing.fake import FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    pytest.param(language, text, id=f"{page.relative_to(ROOT)}-{i}")
-    for page in PAGES
-    for i, (language, text) in enumerate(_BLOCK.findall(page.read_text()))
-]
-ILLUSTRATIONS = {"console", "text", "json"}
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+RUNS = ("sh", "python", "yaml")
+SHOWS = ("console", "json", "text")
+ADDRESS = "http://127.0.0.1:8000"
 
 
-def answer(request: FakeRequest) -> object:
-    return event_stream(wire.ANTHROPIC_STREAM) if b'"stream":true' in request.body else json_body(wire.ANTHROPIC_BODY)
+class Block(NamedTuple):
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
-@pytest.mark.parametrize(("language", "text"), BLOCKS)
-def test_every_block_of_the_documents_runs(language: str, text: str, tmp_path: Path) -> None:
-    if language in ILLUSTRATIONS:
-        return
-    if language == "yaml":
-        names = set(re.findall(r"\$\{(\w+)\}", text))
-        path = tmp_path / "wye.yaml"
-        path.write_text(text)
-        load_config(file=path, environment=dict.fromkeys(names, "value"))
-        assert yaml.safe_load(re.sub(r"\$\{\w+\}", "value", text))
-        return
-    assert language == "python", f"a block in {language!r} is neither run nor known as an illustration"
-    with FakeUpstream(answer) as upstream:  # type: ignore[arg-type]
-        config = {
-            "local": {"enabled": False},
-            "providers": {"anthropic": {"base_url": upstream.url, "api_key": "k"}},
-            "routes": {"smollm2-135m-instruct": {"deployments": [{"provider": "anthropic", "model": "m"}]}},
-        }
-        with WyeServer(config) as server:
-            code = text.replace("http://127.0.0.1:8000", server.url)
-            done = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
-            )
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text()
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            yield Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+
+
+BLOCKS = list(blocks())
+
+
+def of(language: str) -> pytest.MarkDecorator:
+    found = [b for b in BLOCKS if b.language == language]
+    assert found, f"no page has a block of {language}: this test would test nothing"
+    return pytest.mark.parametrize("block", found, ids=str)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With the command `wye` in PATH, as after an installation, and any variable that a page refers to."""
+    command = tmp_path / "bin" / "wye"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wye "$@"\n')
+    command.chmod(0o755)
+    return {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "WYE_HOME": str(tmp_path)}
+
+
+def answer(request: FakeRequest) -> FakeAnswer:
+    stream = request.json().get("stream")
+    return event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)
+
+
+@pytest.fixture
+def server() -> Iterator[WyeServer]:
+    """Answers under the name of the model in the box, without loading it."""
+    with FakeUpstream(answer) as upstream:
+        provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
+        route = {"deployments": [{"provider": "fake", "model": "m"}]}
+        config = {"providers": {"fake": provider}, "routes": {"smollm2-135m-instruct": route}}
+        with WyeServer({**config, "local": {"preload": []}}) as server:
+            yield server
+
+
+def test_every_block_says_what_it_is() -> None:
+    assert {b.language for b in BLOCKS} <= {*RUNS, *SHOWS}, [str(b) for b in BLOCKS if b.language not in RUNS + SHOWS]
+
+
+@of("sh")
+def test_commands_run(block: Block, environment: dict[str, str], server: WyeServer, tmp_path: Path) -> None:
+    text = block.text.replace(ADDRESS, server.url)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done
+
+
+@of("python")
+def test_programs_run(block: Block, environment: dict[str, str], server: WyeServer, tmp_path: Path) -> None:
+    text = block.text.replace(ADDRESS, server.url)
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    if "print" in text:
+        assert done.stdout.strip()
 
 
-def test_some_blocks_were_found() -> None:
-    languages = {block.values[0] for block in BLOCKS}
-    assert {"python", "yaml", "console"} <= languages
+@of("yaml")
+def test_configurations_load(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "wye.yaml"
+    path.write_text(block.text)
+    names = re.findall(r"\$\{(\w+)\}|os\.environ/(\w+)", block.text)
+    load_config(file=path, environment={braced or dotted: "set" for braced, dotted in names})
 
 
 def test_the_page_of_settings_is_what_the_schema_says() -> None:
-    done = subprocess.run(
-        [sys.executable, "scripts/generate_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+    script = [sys.executable, str(ROOT / "scripts" / "generate_docs.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def commands(command: click.Command = wye, name: str = "wye") -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from commands(found, f"{name} {below}")
+
+
+ALL = dict(commands())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_and_option_is_on_the_page_of_the_command_line(name: str) -> None:
+    command = ALL[name]
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert name in page
+    assert command.help
+    for parameter in command.get_params(click.Context(command)):
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name} has no help"
+            assert any(f"`{option}" in page or f" {option}`" in page for option in parameter.opts), parameter.opts
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_link_between_the_documents_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
