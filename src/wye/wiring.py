@@ -14,17 +14,18 @@ from wye.api.pages import Pages
 from wye.api.routes import HOT_ROUTES
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
-from wye.config.schema import Config, ProviderConfig
+from wye.config.schema import Config, DeploymentConfig, ProviderConfig
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
 from wye.drivers.memory.limiter import MemoryLimiter
-from wye.engines.llama_cpp import LlamaCppEngine
+from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
+from wye.kernel.errors import ConfigError
 from wye.ports.limiter import Limits
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks, Transport
@@ -57,16 +58,16 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         providers["local"] = LocalProvider("local", DIALECTS["openai_chat"], engine, transport)
 
     routes = [
-        Route(name, [Deployment(providers[d.provider], d.model, d.clocks) for d in route.deployments], route.strict)
+        Route(name, [_deployment(name, providers, d) for d in route.deployments], route.strict)
         for name, route in config.routes.items()
     ]
     if engine is not None:
-        known = {route.name for route in routes}
-        routes += [
-            Route(alias, [Deployment(providers["local"], model, Clocks())])
-            for alias, model in config.local.aliases.items()
-            if alias not in known
-        ]
+        known = [model.id for model in engine.models()]
+        for alias, model in config.local.aliases.items():
+            if model not in known:
+                raise ConfigError(f"local.aliases.{alias}: unknown local model {model!r}; known: {', '.join(known)}")
+            if alias not in config.routes:
+                routes.append(Route(alias, [Deployment(providers["local"], model, Clocks())]))
     router = Router(
         routes,
         providers,
@@ -93,6 +94,14 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
 
     limit = config.server.body_limit_mb * 1024 * 1024
     return App(pipeline, hot, pages.app(), body_limit=limit, lifespan=(start, stop))
+
+
+def _deployment(route: str, providers: dict[str, Provider], section: DeploymentConfig) -> Deployment:
+    provider = providers.get(section.provider)
+    if provider is None:
+        reason = "switched off by local.enabled" if section.provider == "local" else "known but needs a base_url"
+        raise ConfigError(f"routes.{route}: the provider {section.provider!r} is {reason}")
+    return Deployment(provider, section.model, section.clocks)
 
 
 def make_engine(config: Config) -> LlamaCppEngine:

@@ -25,7 +25,7 @@ from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, Quirks
 from wye.dialects.registry import DIALECTS
-from wye.kernel import json
+from wye.kernel import clock, json
 from wye.kernel.errors import BadRequest, WyeError
 from wye.kernel.sse import SseDecoder
 
@@ -210,6 +210,12 @@ def changed(body: dict[str, Any], at: tuple[Any, ...], *, remove: bool = False) 
 
 def dotted(at: tuple[Any, ...]) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in at).removeprefix(".")
+
+
+@pytest.fixture(autouse=True)
+def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still: an answer without a time gets the present one, which must not tell two answers apart."""
+    monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
 
 
 def unaccounted(body: dict[str, Any], told: Callable[[dict[str, Any]], tuple[Any, Losses]]) -> set[str]:

@@ -123,9 +123,10 @@ def test_cpu_counts_children_that_run_and_children_that_have_ended(tmp_path: Pat
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True)
     try:
         deadline = time.monotonic() + 30
-        while cpu_s(process.pid) < 0.6 and time.monotonic() < deadline:
+        while cpu_s(process.pid) < 0.5 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert cpu_s(process.pid) >= 0.6
+        # Each burns 0.3 s, told by a clock that rounds down to its ticks.
+        assert cpu_s(process.pid) >= 0.5
         assert rss_bytes(process.pid) > 1 << 20
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 
 from wye.catalog.local_models import CARDS
 from wye.drivers.http import HttpTransport
-from wye.engines.llama_cpp import LlamaCppEngine
+from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.kernel.errors import Overloaded, UpstreamError
 from wye.ports.transport import Clocks
@@ -109,9 +109,8 @@ async def test_a_process_killed_in_the_middle_of_an_answer_is_replaced(
             assert await answer(engine, transport, "Say hello.")
             break
         except UpstreamError:
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 60, "it was not replaced"
             await asyncio.sleep(0.05)
-    assert time.monotonic() - began < 15
     assert pid_of(engine) != first
 
 
@@ -156,13 +155,17 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from wye.catalog.local_models import CARDS
-from wye.engines.llama_cpp import LlamaCppEngine
+from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights
 
 async def main():
     engine = LlamaCppEngine(CARDS, LocalWeights(Path(sys.argv[1])), slots=1, context_length=256)
     model = next(iter(CARDS))
-    await engine.load(model)
+    loading = asyncio.create_task(engine.load(model))
+    if sys.argv[2] == "loaded":
+        await loading
+    while not (model in engine._models and engine._models[model].supervisor.pid):
+        await asyncio.sleep(0.001)
     print(engine._models[model].supervisor.pid, flush=True)
     await asyncio.sleep(60)
 
@@ -170,9 +173,10 @@ asyncio.run(main())
 """
 
 
-def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["loading", "loaded"])
+def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path, when: str) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)],
+        [sys.executable, "-c", PARENT, str(tmp_path), when],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -21,6 +21,11 @@ if how == "errors":
     print("0.00.002 E load_model: the file is cut short", file=sys.stderr)
     print("0.00.003 E init: exiting", file=sys.stderr)
     sys.exit(3)
+if how == "overtaken":
+    print("RuntimeError: Failed to init server", file=sys.stderr)
+    print("0.00.002 E load_model: the file is cut short", file=sys.stderr)
+    print("0.00.003 E init: exiting", file=sys.stderr)
+    sys.exit(1)
 if how == "silent":
     sys.exit(4)
 if how == "shouts":

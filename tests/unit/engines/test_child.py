@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,38 @@ def test_what_would_take_more_memory_fails(already: int | None) -> None:
     assert done.stdout == "refused\n"
 
 
+DEAF = (
+    "import sys, ctypes; from wye.engines.llama_cpp.child import end_with_input; {first}; end_with_input(0); "
+    "print('watched', flush=True); ctypes.PyDLL(None).sleep(30)"
+)
+"""A process in which no Python runs for half a minute, as while a model loads."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal is ignored by default elsewhere")
+def test_the_end_of_its_input_ends_a_child_that_is_busy() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", DEAF.format(first="pass")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"watched\n"
+    assert child.poll() is None
+    child.stdin.close()
+    assert child.wait(10) == -signal.SIGIO
+    child.stdout.close()
+
+
+def test_an_input_that_has_ended_before_it_is_watched_ends_the_child() -> None:
+    code = DEAF.format(first="sys.stdin.buffer.read()")
+    done = subprocess.run([sys.executable, "-c", code], input=b"", stdout=subprocess.PIPE, timeout=10, check=True)
+    assert done.stdout == b""
+
+
+def test_the_child_imports_no_more_than_it_needs() -> None:
+    code = "import sys, wye.engines.llama_cpp.child; print('asyncio' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
 def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +100,7 @@ def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
     llama.Server = lambda params: SimpleNamespace(listening_address=f"at {params.hostnames[0]}")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "xllamacpp", llama)
     stdin = io.BytesIO(msgspec.json.encode(settings) + b"\n")
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin, fileno=lambda: 7))
     reader, writer = os.pipe()
     turned: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "dup", lambda fd: writer)
@@ -79,6 +112,8 @@ def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
     monkeypatch.setattr(os, "_exit", leave)
     limits: list[int] = []
     monkeypatch.setattr(child, "limit_memory", limits.append)
+    watched: list[int] = []
+    monkeypatch.setattr(child, "end_with_input", watched.append)
     with pytest.raises(SystemExit) as left:
         child.main()
     os.close(writer)
@@ -86,6 +121,7 @@ def test_the_child_tells_when_it_is_ready_and_ends_with_its_input(
         assert told.read() == f"at {left_over}\n"
     assert left.value.code == 0
     assert limits == [10**9]
+    assert watched == [7]
     assert turned == [(2, 1)], "what else is printed goes to the log"
     assert not left_over.exists(), "a socket that is left over would refuse the new one"
     assert stdin.read() == b""

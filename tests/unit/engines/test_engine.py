@@ -16,8 +16,8 @@ import pytest
 from tests.unit.engines.test_gguf import TINY, header
 from tests.unit.engines.test_supervisor import is_alive, until
 from wye.catalog.model_card import ModelCard
-from wye.engines.llama_cpp import LlamaCppEngine
 from wye.engines.llama_cpp import engine as module
+from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.llama_cpp.supervisor import Supervisor
 from wye.kernel.errors import (
     ConfigError,
@@ -203,6 +203,7 @@ async def test_why_a_model_does_not_load_is_told_and_kept(make: Any, name: str) 
     assert state == "failed"
     assert kept is not None
     assert why in kept
+    assert (await engine.unload(model)).status == "available", "what failed is forgotten"
 
 
 async def test_without_the_optional_part_it_says_how_to_install_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +251,17 @@ async def test_sockets_lie_in_a_private_folder_that_closing_removes(make: Any) -
     await engine.close()
     await engine.start()
     assert (await engine.load("good")).status == "loaded", "it can be started again"
+
+
+async def test_a_temporary_folder_with_a_long_name_is_no_place_for_sockets(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = tmp_path / ("x" * 100)
+    far.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(far))
+    engine = make()
+    assert len((await engine.address("good")).socket_path) < 104
+    assert list(far.iterdir()) == []
 
 
 async def test_closing_while_a_model_loads_ends_its_process(make: Any, tmp_path: Path) -> None:

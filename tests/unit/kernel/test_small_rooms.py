@@ -24,7 +24,10 @@ def test_a_forked_child_does_not_repeat_its_parents_ids() -> None:
         os.write(write, ids.new_id("").encode())
         os._exit(0)
     os.waitpid(child, 0)
-    assert os.read(read, 100).decode() != ids.new_id("")
+    childs = os.read(read, 100).decode()
+    assert childs != ids.new_id("")
+    ids.reseed()
+    assert childs != ids.new_id("")
 
 
 def test_clocks_go_forward() -> None:

@@ -6,8 +6,10 @@ by kill -9, so is the child.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
+import select
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +36,7 @@ class ChildSettings(msgspec.Struct, frozen=True):
 
 def main() -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildSettings)
+    end_with_input(sys.stdin.fileno())
     # The parent waits for one line; whatever else a library prints goes where the log goes.
     told = os.dup(1)
     os.dup2(2, 1)
@@ -45,6 +48,18 @@ def main() -> None:
     sys.stdin.buffer.read()
     # Deleting the server while it may still be starting deadlocks: the process ends without it.
     os._exit(0)
+
+
+def end_with_input(fd: int) -> None:
+    """Have the kernel end this process when its input ends: while a model loads, which may take minutes, no Python
+    runs that would notice. Where the signal is ignored by default (macOS), it is noticed after the load.
+
+    https://man7.org/linux/man-pages/man2/F_GETSIG.2const.html
+    """
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([fd], [], [], 0)[0]:
+        os._exit(0)  # it ended before it was watched
 
 
 def limit_memory(most_bytes: int) -> None:

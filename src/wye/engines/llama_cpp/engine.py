@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import itertools
 import logging
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ _OVERHEAD_BYTES = 100 * 1024**2
 """Compute buffers and the process itself, beyond the weights and the key-value cache."""
 _SPARE_BYTES = 1024**3
 """What a process may take beyond what it was counted with: measured under load, it stays within 60 MB of that."""
+_LONGEST_FOLDER = 70
 _STATUS: dict[State, ModelStatus] = {
     "stopped": "available",
     "starting": "loading",
@@ -102,6 +104,7 @@ class LlamaCppEngine:
     async def unload(self, model: str) -> LocalModel:
         card = self._card(model)
         async with self._one_at_a_time:
+            self._refusals.pop(model, None)
             loaded = self._models.pop(model, None)
             if loaded is not None:
                 await loaded.supervisor.stop()
@@ -199,9 +202,9 @@ class LlamaCppEngine:
 
     def _settings(self, card: ModelCard, path: Path, memory_bytes: int) -> ChildSettings:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="wye-"))
-        # A number, not the model's name: a unix socket's path may have about 100 bytes. A new one each time: who
-        # remembers something about an address is never wrong.
+            self._folder = _private_folder()
+        # A number, not the model's name, so that the path is short. A new one each time: who remembers something about
+        # an address is never wrong.
         socket_path = self._folder / f"{next(self._numbers)}.sock"
         return ChildSettings(
             str(socket_path),
@@ -225,3 +228,9 @@ class LlamaCppEngine:
                 f"{hint}raise local.memory_limit_gb or lower local.max_concurrent",
                 details={"needed_bytes": memory_bytes, "used_bytes": used, "limit_bytes": self._memory_limit_bytes},
             )
+
+
+def _private_folder() -> Path:
+    """A folder for sockets that only this user may enter. A socket's path may have 104 bytes on some systems."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="wye-", dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"))  # noqa: S108 - mkdtemp is safe there

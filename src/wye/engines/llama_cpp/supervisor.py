@@ -257,8 +257,10 @@ class Supervisor:
         await asyncio.wait([self._reader], timeout=GRACE_S)
         if code == -signal.SIGKILL:
             return "it was killed by signal 9 (SIGKILL), most often because the machine ran out of memory"
-        lines = [_PREFIX.sub("", line) for line in self._lines if " E " in line or "rror" in line or "ASSERT" in line]
-        said = lines or [*self._lines][-1:] or ["it said nothing"]
+        errors = [line for line in self._lines if " E " in line or "rror" in line or "ASSERT" in line]
+        # A thread of llama.cpp's own writes its log: Python's traceback, which knows less, may overtake it.
+        errors.sort(key=lambda line: " E " not in line)
+        said = [_PREFIX.sub("", line) for line in errors] or [*self._lines][-1:] or ["it said nothing"]
         if code < 0:
             return f"signal {-code} ({signal.strsignal(-code)}): {said[-1]}"
         # What went wrong first is the reason, what comes after it the consequence.

@@ -8,9 +8,9 @@ import ipaddress
 import urllib.request
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import urlsplit
 
 from wye.catalog.model_card import ModelCard, WeightsSource
@@ -147,25 +147,26 @@ def _in_package(location: str) -> Path | None:
 
 def _join(source: WeightsSource, part: Path, card: ModelCard, progress: Progress | None) -> None:
     """Write the pieces of a file into one."""
-    pieces = [_in_package(location) for location in source.location.split("+")]
+    pieces: list[Path] = []
+    for location in source.location.split("+"):
+        piece = _in_package(location)
+        if piece is None:
+            raise OSError(source.install)
+        pieces.append(piece)
     with part.open("wb") as out:
         for piece in pieces:
-            if piece is None:
-                raise OSError(source.install)
             with piece.open("rb") as file:
                 _copy(file, out, card, progress)
 
 
 def _download(url: str, part: Path, card: ModelCard, progress: Progress | None) -> None:
     """Fetch what is missing of `part`: it goes on where it was broken off."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-        raise OSError("model files are fetched by https only")
+    _check_address(url)
     have = part.stat().st_size if part.exists() else 0
     if have >= card.bytes:  # whole, or spoilt: its hash tells
         return
     request = urllib.request.Request(url, headers={"range": f"bytes={have}-"} if have else {})  # noqa: S310 - checked
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the scheme was checked
+    with urllib.request.build_opener(_CheckedRedirects).open(request, timeout=_TIMEOUT_S) as answer:
         resumed = answer.status == HTTPStatus.PARTIAL_CONTENT
         with part.open("ab" if resumed else "wb") as out:
             _copy(answer, out, card, progress)
@@ -180,6 +181,20 @@ def _copy(source: BinaryIO, out: BinaryIO, card: ModelCard, progress: Progress |
         out.write(block)
         if progress:
             progress(out.tell(), card.bytes)
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        _check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise OSError("model files are fetched by https only")
 
 
 def _is_loopback(host: str) -> bool:

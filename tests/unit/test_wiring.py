@@ -1,0 +1,126 @@
+"""A configuration becomes a running application, or one clear error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wye
+from wye.api.app import App
+from wye.config.load import config_from
+from wye.kernel.errors import ConfigError
+
+NO_LOCAL: dict[str, Any] = {"local": {"enabled": False}}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WYE_CONFIG", raising=False)
+    monkeypatch.setenv("WYE_HOME", str(tmp_path))
+
+
+def names(app: App) -> list[str]:
+    return app.pipeline.router.names()
+
+
+def test_a_configuration_comes_in_any_of_its_forms(tmp_path: Path) -> None:
+    tree: dict[str, Any] = {**NO_LOCAL, "routes": {"m": {"deployments": [{"provider": "groq", "model": "x"}]}}}
+    path = tmp_path / "mine.yaml"
+    path.write_text("local: {enabled: false}\nroutes: {m: {deployments: [{provider: groq, model: x}]}}\n")
+    for given in (tree, config_from(tree), path, str(path)):
+        app = wye.create_app(given)
+        assert names(app) == ["m"]
+        assert [d.id for d in app.pipeline.router.route("m").deployments] == ["groq/x"]
+
+
+def test_none_reads_what_wye_serve_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wye.yaml").write_text("routes: {from_file: {deployments: [{provider: groq, model: x}]}}\n")
+    monkeypatch.setenv("API_KEY", "k")
+    app = wye.create_app()
+    assert names(app)[0] == "from_file"
+    assert not app.pipeline.auth.open
+
+
+def test_without_anything_the_local_models_are_there() -> None:
+    app = wye.create_app({})
+    assert "smollm2-135m-instruct" in names(app)
+    assert app.pipeline.auth.open
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("gpt-4o", "openai/gpt-4o"),
+        ("claude-x", "anthropic/claude-x"),
+        ("mine/llama", "mine/llama"),
+        ("groq:llama", "groq/llama"),
+        ("small", "local/smollm2-135m-instruct"),
+        ("smollm2-135m-instruct", "local/smollm2-135m-instruct"),
+        ("taken", "mine/upstream"),
+    ],
+)
+def test_names_lead_where_the_configuration_says(name: str, wanted: str) -> None:
+    app = wye.create_app(
+        {
+            "providers": {"mine": {"kind": "vllm", "base_url": "http://127.0.0.1:1/v1"}},
+            "routes": {"taken": {"deployments": [{"provider": "mine", "model": "upstream"}]}},
+            "local": {"aliases": {"small": "smollm2-135m-instruct", "taken": "smollm2-135m-instruct"}},
+        }
+    )
+    assert app.pipeline.router.route(name).deployments[0].id == wanted
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"serve": {}}, ["serve", "server"]),
+        ({"server": {"port": "high"}}, ["server.port"]),
+        ({"providers": {"mine": {"kind": "opnai"}}}, ["mine", "openai"]),
+        ({"providers": {"mine": {"kind": "local"}}}, ["mine"]),
+        ({"providers": {"mine": {"kind": "vllm"}}}, ["mine", "base_url"]),
+        ({"providers": {"mine": {"kind": "vllm", "base_url": "nonsense"}}}, ["mine", "base_url"]),
+        ({"routes": {"m": {"deployments": [{"provider": "gorq", "model": "x"}]}}}, ["routes.m", "groq"]),
+        ({"routes": {"m": {"deployments": [{"provider": "vllm", "model": "x"}]}}}, ["routes.m", "vllm"]),
+        (
+            {**NO_LOCAL, "routes": {"m": {"deployments": [{"provider": "local", "model": "x"}]}}},
+            ["routes.m", "local"],
+        ),
+        ({"local": {"files": {"mine": "/nowhere.gguf"}}}, ["/nowhere.gguf"]),
+        ({"local": {"preload": ["nobody"]}}, ["nobody"]),
+        ({"local": {"aliases": {"small": "nobody"}}}, ["nobody"]),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_one_clear_error(tree: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        wye.create_app(tree)
+    assert all(word in raised.value.message for word in words), raised.value.message
+
+
+def test_a_file_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        wye.create_app(tmp_path / "nowhere.yaml")
+
+
+def test_an_unknown_name_in_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = wye.nonsense  # type: ignore[attr-defined]
+
+
+def test_limits_reach_the_limiter() -> None:
+    settlement = wye.create_app({**NO_LOCAL, "limits": {"concurrent": 2}}).pipeline.settlement
+    assert settlement._limiter is not None
+    assert wye.create_app(NO_LOCAL).pipeline.settlement._limiter is None
+
+
+def test_the_module_for_process_managers_holds_the_application(tmp_path: Path) -> None:
+    code = "from wye.asgi import app; print(type(app).__name__, app.pipeline.auth.open)"
+    source = str(Path(wye.__file__).parent.parent)
+    environment = {**os.environ, "API_KEY": "k", "PYTHONPATH": source}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.stdout, done.stderr) == ("App False\n", "")
