@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from html import escape
+from shlex import quote
 from typing import Any
 
 from wye import __version__
 from wye.api.routes import HOT_ROUTES, PAGES
+from wye.kernel.json import encode_text
 
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _FORMATS = {
@@ -77,34 +79,59 @@ def _responses(summary: str, media: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def page(*, needs_key: bool) -> str:
-    """The same as HTML, whole in itself: nothing is fetched from elsewhere."""
-    rows = [("POST", hot.paths, hot.summary, needs_key) for hot in HOT_ROUTES]
-    rows += [(p.method, p.paths, p.summary, needs_key and not p.open) for p in PAGES]
-    lines = "\n".join(_row(*row) for row in rows)
-    return _PAGE.replace("VERSION", __version__).replace("ROWS", lines)
+def page(base_url: str, models: list[str], *, needs_key: bool) -> str:
+    """The same as HTML, with a call to copy. Whole in itself: nothing is fetched from elsewhere."""
+    rows = [("POST", hot.paths, hot.summary, False) for hot in HOT_ROUTES]
+    rows += [(p.method, p.paths, p.summary, p.open) for p in PAGES]
+    key = " \\\n    -H 'authorization: Bearer YOUR_KEY'" if needs_key else ""
+    body = encode_text(
+        {"model": models[0] if models else "gpt-4o", "messages": [{"role": "user", "content": "Hello!"}]}
+    )
+    call = (
+        f"curl {base_url}/v1/chat/completions{key} \\\n    -H 'content-type: application/json' \\\n    -d {quote(body)}"
+    )
+    parts = {
+        "VERSION": __version__,
+        "BASE": base_url,
+        "KEY": "Routes marked <i>open</i> need no key; all others do." if needs_key else "No key is needed.",
+        "CALL": call,
+        "MODELS": ", ".join(models) or "none yet: configure a route or a provider",
+    }
+    told = {name: value if name == "KEY" else escape(value) for name, value in parts.items()}
+    told["ROWS"] = "\n".join(_row(*row[:3], open_=needs_key and row[3]) for row in rows)
+    return re.sub(r"\$([A-Z]+)", lambda found: told[found[1]], _PAGE)
 
 
-def _row(method: str, paths: tuple[str, ...], summary: str, key: bool) -> str:
-    codes = "<br>".join(f"<code>{escape(path.replace(':path', ''))}</code>" for path in paths)
-    said = re.sub(r"`(\w+)`", r"<code>\1</code>", escape(summary))
-    return f"<tr><td>{method}</td><td>{codes}</td><td>{said}</td><td>{'key' if key else ''}</td></tr>"
+def _row(method: str, paths: tuple[str, ...], summary: str, *, open_: bool) -> str:
+    first, *others = (f"<code>{escape(path.replace(':path', ''))}</code>" for path in paths)
+    also = f"<br><small>also {', '.join(others)}</small>" if others else ""
+    said = re.sub(r"`(\w+)`", r"<code>\1</code>", escape(summary)) + (" <i>open</i>" if open_ else "")
+    return f'<tr><td class="{method.lower()}">{method}</td><td>{first}{also}</td><td>{said}</td></tr>'
 
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Wye API</title>
 <style>
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem; color: #1d2733 }
-  h1 { font-weight: 600 } table { border-collapse: collapse; width: 100% }
-  th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid #e3e8ee }
-  code { font: 14px ui-monospace, monospace } th { color: #66788a; font-weight: 500 }
-  @media (prefers-color-scheme: dark) { body { background: #10161d; color: #dfe7ef } th, td { border-color: #2a3643 } }
+  :root { color-scheme: light dark; --line: #e3e8ee; --soft: #66788a; --box: #f5f7fa; --get: #0b6e4f; --post: #1d4ed8 }
+  @media (prefers-color-scheme: dark) {
+    :root { --line: #2a3643; --soft: #8fa1b3; --box: #18212b; --get: #5fd0a5; --post: #8ab4ff }
+    body { background: #10161d; color: #dfe7ef } a { color: #8ab4ff }
+  }
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
+  h1 { font-weight: 600 } small { color: var(--soft); font-size: .85em; font-weight: 400 }
+  code, pre { font: 14px/1.6 ui-monospace, monospace } pre { background: var(--box); padding: 1rem; overflow-x: auto }
+  table { border-collapse: collapse; width: 100% } .get { color: var(--get) } .post { color: var(--post) }
+  td { vertical-align: top; padding: .5rem 1rem .5rem 0; border-top: 1px solid var(--line) }
+  dt { color: var(--soft); float: left; width: 6rem } i { color: var(--get); font-size: .85em }
 </style></head>
-<body><h1>Wye <small>VERSION</small></h1>
-<p>Point an OpenAI client at <code>/v1</code> of this server, an Anthropic client at its root.
-The same as a machine reads it: <a href="openapi.json">openapi.json</a>.</p>
-<table><tr><th>Method</th><th>Path</th><th>What it does</th><th>Needs</th></tr>
-ROWS
+<body><h1>Wye <small>$VERSION</small></h1>
+<dl><dt>OpenAI</dt><dd><code>base_url=$BASE/v1</code></dd>
+<dt>Anthropic</dt><dd><code>base_url=$BASE</code></dd>
+<dt>Models</dt><dd>$MODELS</dd></dl>
+<pre>$CALL</pre>
+<p>$KEY For machines: <a href="openapi.json">openapi.json</a>.</p>
+<table>
+$ROWS
 </table></body></html>
 """
