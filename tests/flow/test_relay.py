@@ -140,3 +140,6 @@ def test_a_stream_can_be_asked_for_as_plain_text(start: Start, upstream: FakeUps
     _, headers, body = wire.call(server.url, PATHS["openai"], wire.ask(stream=True), headers={"accept": "text/plain"})
     assert headers["content-type"] == "text/plain; charset=utf-8"
     assert body.endswith(wire.DONE)
+    by_default = {"accept": "application/json, text/plain, */*"}
+    _, headers, _ = wire.call(server.url, PATHS["openai"], wire.ask(stream=True), headers=by_default)
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"

@@ -41,7 +41,9 @@ class Head:
         # Twenty digits are beyond any limit; int() itself refuses some thousands of them.
         self.length = int(length[:20]) if length.isdigit() else 0
         self.encoding = headers.get(b"content-encoding", b"")
-        self.accepts_plain_text = b"text/plain" in headers.get(b"accept", b"")
+        accept = headers.get(b"accept", b"")
+        # Some clients accept plain text by default, after what they want; they do not ask for it.
+        self.accepts_plain_text = b"text/plain" in accept and b"json" not in accept and b"event-stream" not in accept
         self.strict = headers.get(b"x-wye-strict", b"").lower() in (b"1", b"true")
         request_id = headers.get(b"x-request-id")
         if request_id is not None and _USABLE_ID.match(request_id):

@@ -79,23 +79,18 @@ def _responses(summary: str, media: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def page(base_url: str, models: list[str], *, needs_key: bool) -> str:
+def page(base_url: str, model: str, *, needs_key: bool) -> str:
     """The same as HTML, with a call to copy. Whole in itself: nothing is fetched from elsewhere."""
     rows = [("POST", hot.paths, hot.summary, False) for hot in HOT_ROUTES]
     rows += [(p.method, p.paths, p.summary, p.open) for p in PAGES]
     key = " \\\n    -H 'authorization: Bearer YOUR_KEY'" if needs_key else ""
-    body = encode_text(
-        {"model": models[0] if models else "gpt-4o", "messages": [{"role": "user", "content": "Hello!"}]}
-    )
-    call = (
-        f"curl {base_url}/v1/chat/completions{key} \\\n    -H 'content-type: application/json' \\\n    -d {quote(body)}"
-    )
+    body = quote(encode_text({"model": model, "messages": [{"role": "user", "content": "Hello!"}]}))
+    call = f"curl {base_url}/v1/chat/completions{key} \\\n    -H 'content-type: application/json' \\\n    -d {body}"
     parts = {
         "VERSION": __version__,
         "BASE": base_url,
         "KEY": "Routes marked <i>open</i> need no key; all others do." if needs_key else "No key is needed.",
         "CALL": call,
-        "MODELS": ", ".join(models) or "none yet: configure a route or a provider",
     }
     told = {name: value if name == "KEY" else escape(value) for name, value in parts.items()}
     told["ROWS"] = "\n".join(_row(*row[:3], open_=needs_key and row[3]) for row in rows)
@@ -119,7 +114,7 @@ _PAGE = """<!doctype html>
     body { background: #10161d; color: #dfe7ef } a { color: #8ab4ff }
   }
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
-  h1 { font-weight: 600 } small { color: var(--soft); font-size: .85em; font-weight: 400 }
+  h1 { font-weight: 600 } small { color: var(--soft); font-size: .85em; white-space: nowrap; font-weight: 400 }
   code, pre { font: 14px/1.6 ui-monospace, monospace } pre { background: var(--box); padding: 1rem; overflow-x: auto }
   table { border-collapse: collapse; width: 100% } .get { color: var(--get) } .post { color: var(--post) }
   td { vertical-align: top; padding: .5rem 1rem .5rem 0; border-top: 1px solid var(--line) }
@@ -127,8 +122,7 @@ _PAGE = """<!doctype html>
 </style></head>
 <body><h1>Wye <small>$VERSION</small></h1>
 <dl><dt>OpenAI</dt><dd><code>base_url=$BASE/v1</code></dd>
-<dt>Anthropic</dt><dd><code>base_url=$BASE</code></dd>
-<dt>Models</dt><dd>$MODELS</dd></dl>
+<dt>Anthropic</dt><dd><code>base_url=$BASE</code></dd></dl>
 <pre>$CALL</pre>
 <p>$KEY For machines: <a href="openapi.json">openapi.json</a>.</p>
 <table>

@@ -87,8 +87,8 @@ class Pages:
     async def docs(self, request: Request) -> Response:
         # With a key, the names of models are for those who have it.
         needs_key = not self._pipeline.auth.open
-        models = [] if needs_key else self._pipeline.router.names()
-        page = openapi.page(str(request.base_url).rstrip("/"), models, needs_key=needs_key)
+        names = [] if needs_key else self._pipeline.router.names()
+        page = openapi.page(str(request.base_url).rstrip("/"), names[0] if names else "MODEL", needs_key=needs_key)
         return HTMLResponse(page, headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
     def _guarded(self, page: Page) -> Handler:

@@ -259,6 +259,18 @@ def test_the_docs_page_lists_every_route_and_fetches_nothing_from_elsewhere(serv
             assert path.replace(":path", "") in text
     assert not re.search(r"(src|href)=\"(?!https://(platform\.openai|docs\.anthropic)\.com|openapi\.json|#)", text)
     assert __version__ in text
+    assert f"curl {server.url}/v1/chat/completions" in text
+    assert "&quot;model&quot;:&quot;fast&quot;" in text
+
+
+def test_the_docs_page_believes_no_header_and_tells_no_names_to_those_without_a_key() -> None:
+    routes = {"<secret>": {"deployments": [{"provider": "groq", "model": "m"}]}}
+    with WyeServer({"local": {"enabled": False}, "server": {"api_key": "k"}, "routes": routes}) as server:
+        text = ask(server, "/docs", host="evil.example/<script>alert(1)</script>")[2].decode()
+        assert "<script" not in text
+        assert "secret" not in text
+        assert "authorization: Bearer" in text
+        assert "<i>open</i>" in text
 
 
 @pytest.mark.parametrize("path", [page.paths[0] for page in PAGES if page.method == "GET" and "{" not in page.paths[0]])

@@ -222,6 +222,20 @@ async def test_when_the_caller_leaves_the_stream_is_settled_and_nothing_more_sai
     assert (stream.closed, pipeline.finished) == (True, 1)
 
 
+async def test_a_caller_that_leaves_within_its_request_is_not_answered() -> None:
+    app, _ = make()
+    sent: Sent = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "path": "/v1/chat/completions", "method": "POST", "headers": []}, receive, send)
+    assert sent == []
+
+
 async def test_a_server_that_cancels_is_obeyed() -> None:
     stream = StreamDouble(b"one", 30.0)
     app, pipeline = make(lambda _: stream)

@@ -29,7 +29,8 @@ _OVERHEAD_BYTES = 100 * 1024**2
 """Compute buffers and the process itself, beyond the weights and the key-value cache."""
 _SPARE_BYTES = 1024**3
 """What a process may take beyond what it was counted with: measured under load, it stays within 60 MB of that."""
-_LONGEST_FOLDER = 70
+_LONGEST_FOLDER = 80
+"""In bytes: `/wye-12345678/999.sock` follows, and a socket's path may have 103 on some systems."""
 _STATUS: dict[State, ModelStatus] = {
     "stopped": "available",
     "starting": "loading",
@@ -231,6 +232,6 @@ class LlamaCppEngine:
 
 
 def _private_folder() -> Path:
-    """A folder for sockets that only this user may enter. A socket's path may have 104 bytes on some systems."""
+    """A folder for sockets that only this user may enter."""
     usual = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="wye-", dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"))  # noqa: S108 - mkdtemp is safe there
