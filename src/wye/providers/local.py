@@ -18,7 +18,7 @@ from wye.canon.parts import Audio, Document, Image, Part, PlainText, Text, ToolR
 from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import FunctionTool, Tool, ToolChoice
 from wye.dialects.dialect import Dialect, Quirks
-from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed
+from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
 from wye.ports.engine import Engine
 from wye.ports.provider import Adapted, Operation
@@ -99,8 +99,9 @@ class LocalProvider:
         """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
         try:
             reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
-        except ConnectFailed:
-            # The process ended this moment. When the engine has noticed, asking for the address starts it again.
+        except (ConnectFailed, StreamCut):
+            # The process ended this moment, perhaps with this call already in its socket. When the engine has noticed,
+            # asking for the address starts it again. Once only: a call that ends the process must not do so for ever.
             await asyncio.sleep(_NOTICED_S)
             reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
         if reply.status == 400:

@@ -13,7 +13,7 @@ from wye.canon.parts import Audio, Base64, Document, Image, PlainText, Text, Too
 from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.registry import DIALECTS
-from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed
+from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError
 from wye.ports.transport import Clocks, Headers, Origin
 from wye.providers import local as module
 from wye.providers.forced_tools import ForcedTools, forced_schema
@@ -301,14 +301,15 @@ async def test_a_call_goes_to_the_engine_without_the_callers_headers(provider: L
     assert not reply.closed
 
 
+@pytest.mark.parametrize("gone", [ConnectFailed, StreamCut])
 async def test_an_engine_that_ended_this_moment_is_asked_for_once_more(
-    provider: LocalProvider, machine: Machine
+    provider: LocalProvider, machine: Machine, gone: type[UpstreamError]
 ) -> None:
-    machine.answers = [ConnectFailed("gone"), Reply({})]
+    machine.answers = [gone("gone"), Reply({})]
     await provider.call("chat", "tiny", b"{}", Clocks(), {})
     assert machine.addressed == ["tiny", "tiny"]
-    machine.answers = [ConnectFailed("gone"), ConnectFailed("gone for good")]
-    with pytest.raises(ConnectFailed, match="for good"):
+    machine.answers = [gone("gone"), gone("gone for good")]
+    with pytest.raises(gone, match="for good"):
         await provider.call("chat", "tiny", b"{}", Clocks(), {})
 
 
