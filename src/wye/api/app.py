@@ -97,7 +97,7 @@ class App:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-        except Exception as error:
+        except Exception as error:  # the edge: whatever went wrong, the caller gets an answer and the log the rest
             known = as_wye_error(error, head.request_id)
             if not begun:
                 await send_error(send, known, dialect, head.request_id, _about(exchange) if exchange else [])
@@ -128,7 +128,7 @@ class App:
         await receive()
         try:
             await self._start()
-        except Exception as error:
+        except Exception as error:  # the protocol wants the reason as a message; the server ends with it
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

@@ -101,7 +101,7 @@ class Pages:
                 if not page.open:
                     self._pipeline.auth.principal(headers)
                 response = await handler(request)
-            except Exception as error:
+            except Exception as error:  # the edge: every failure is answered in the caller's dialect
                 return self._failed(request, as_wye_error(error, request_id), request_id)
             return _with(response, id_headers(request_id, self._dialect(request)))
 
