@@ -31,7 +31,6 @@ from wye.ports.transport import Headers
 HotRoutes = dict[str, tuple[Operation, Dialect]]
 Pages = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_EVENT_STREAM = b"text/event-stream; charset=utf-8"
 _PLAIN_TEXT = b"text/plain; charset=utf-8"
 
 
@@ -106,7 +105,7 @@ class App:
                 departure.stop()
 
     async def _stream(self, exchange: Exchange, stream: Stream, head: Head, send: Send) -> None:
-        content_type = _PLAIN_TEXT if head.accepts_plain_text else exchange.dialect.stream_content_type
+        content_type = _PLAIN_TEXT if head.accepts_plain_text else exchange.dialect.framing.content_type
         headers = [(b"content-type", content_type), (b"cache-control", b"no-cache"), *_headers(exchange)]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -122,8 +122,10 @@ class Thinking(msgspec.Struct, tag="thinking"):
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
-    """Encrypted reasoning that stands instead of the text."""
+    """Encrypted reasoning, beside the text or instead of it."""
     id: str | None = None
+    origin: str | None = None
+    """Whose models wrote `signature` and `redacted` and can read them: `anthropic`, `openai`; None if unknown."""
     extras: Extras | None = None
 
 

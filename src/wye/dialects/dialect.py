@@ -13,6 +13,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
+from wye.kernel import sse
 from wye.kernel.errors import UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, Raw
 
@@ -35,6 +36,34 @@ class StreamEncoder(Protocol):
     def encode(self, event: Event) -> bytes:
         """b"" where the dialect says nothing for this event. A Failure becomes the dialect's error event."""
         ...
+
+
+class Splitter(Protocol):
+    """Cuts a stream where frames end."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """All frames that are complete so far, in one piece; b"" when none has ended yet. Raises BadAnswer."""
+        ...
+
+    def close(self) -> bytes:
+        """A last frame that its sender did not end, where the framing allows that; else b"". Raises StreamCut."""
+        ...
+
+
+class Framing(msgspec.Struct, frozen=True, kw_only=True):
+    """How frames lie in the bytes of a stream: server-sent events, or AWS's binary event stream."""
+
+    content_type: bytes
+    splitter: Callable[[], Splitter]
+    split: Callable[[bytes], list[bytes]]
+    """Whole frames in one piece, one by one."""
+    is_plain: Callable[[bytes], bool]
+    """Whether whole frames are what any caller can parse, and none of them is an error: others are decoded first."""
+
+
+SSE = Framing(
+    content_type=b"text/event-stream; charset=utf-8", splitter=sse.FrameSplitter, split=sse.split, is_plain=sse.is_plain
+)
 
 
 class Quirks(msgspec.Struct, frozen=True):
@@ -88,8 +117,10 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[ChatRequest, Losses], StreamEncoder]
-    stream_content_type: bytes
     tap: TapRules
+    framing: Framing = SSE
+    as_sse: Dialect | None = None
+    """The same dialect framed as server-sent events, where its own framing is another."""
 
     request_id_header: bytes | None = None
     """Where the dialect's own clients look for a request's id, if not in x-request-id."""

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from wye.kernel.errors import BadAnswer
+from wye.kernel.json import is_object
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 """A frame longer than this ends the stream with an error: memory stays bounded whatever the other side sends."""
@@ -54,10 +55,10 @@ class FrameSplitter:
         return whole
 
     def close(self) -> bytes:
-        """What came after the last blank line."""
+        """A last frame that the sender did not end, ended; b"" when there is none."""
         tail = bytes(self._held)
         self._held.clear()
-        return tail
+        return tail + b"\n\n" if tail.strip() else b""
 
 
 def parse(whole: bytes) -> list[Frame]:
@@ -105,7 +106,7 @@ class SseDecoder:
         return parse(whole)
 
     def close(self) -> list[Frame]:
-        """A last frame that the sender did not end with a blank line. Whether it is whole, its reader must judge."""
+        """A last frame that the sender did not end. Whether it is whole, its reader must judge."""
         return parse(self._splitter.close())
 
 
@@ -117,3 +118,20 @@ def frame(data: bytes, event: str | None = None) -> bytes:
 
 
 COMMENT_KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def is_plain(whole: bytes) -> bool:
+    """Whether whole frames are JSON objects and none is named an error. Any other is for the decoder to judge: what a
+    caller cannot parse must not reach it."""
+    if whole.startswith(b"data: {") and whole.find(b"\n") == len(whole) - 2:
+        return is_object(whole[6:])
+    return all(found.event != "error" and is_object(found.data) for found in parse(whole))
+
+
+def split(whole: bytes) -> list[bytes]:
+    """Whole frames, one by one, each with the blank line that ends it."""
+    if b"\r" not in whole:
+        return [part + b"\n\n" for part in whole.split(b"\n\n")[:-1]]
+    splitter = FrameSplitter()
+    pieces = [splitter.feed(line) for line in whole.splitlines(keepends=True)]
+    return [piece for piece in pieces if piece]

@@ -35,11 +35,12 @@ def test_a_last_frame_without_its_blank_line_comes_with_close() -> None:
     assert decoder.close() == []
 
 
-def test_the_splitter_gives_the_bytes_back_as_they_came() -> None:
+def test_the_splitter_gives_the_bytes_back_as_they_came_and_ends_a_last_frame() -> None:
     stream = b"event: a\r\ndata: 1\r\n\r\n: c\n\ndata: 2\n\ndata: 3"
     splitter = FrameSplitter()
     whole = b"".join(splitter.feed(stream[i : i + 3]) for i in range(0, len(stream), 3))
-    assert whole + splitter.close() == stream
+    assert whole + splitter.close() == stream + b"\n\n"
+    assert splitter.close() == b""
 
 
 def test_a_whole_frame_is_passed_on_without_a_copy() -> None:

@@ -34,7 +34,6 @@ DIALECT = Dialect(
     decode_usage=decode_usage,
     stream_decoder=Decoder,
     stream_encoder=Encoder,
-    stream_content_type=b"text/event-stream; charset=utf-8",
     tap=TAP,
     request_id_header=b"request-id",
     decode_count=decode_count_request,

@@ -18,7 +18,6 @@ DIALECT = Dialect(
     decode_usage=decode_usage,
     stream_decoder=Decoder,
     stream_encoder=Encoder,
-    stream_content_type=b"text/event-stream; charset=utf-8",
     tap=TAP,
     encode_error=encode_error,
     encode_stream_error=encode_stream_error,

@@ -277,5 +277,7 @@ class _Choice:
         part, self._thinking = self._thinking, None
         if part is None:
             return None
-        whole = Thinking("".join(self.thought), self.signature or None, part.redacted, part.id, part.extras)
+        whole = Thinking(
+            "".join(self.thought), self.signature or None, part.redacted, part.id, part.origin, part.extras
+        )
         return whole if self._announced or self.details or must_come_back(whole) else None

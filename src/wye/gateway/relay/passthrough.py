@@ -10,8 +10,7 @@ from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
-from wye.kernel.json import encode, is_object
-from wye.kernel.sse import FrameSplitter, parse
+from wye.kernel.json import encode
 from wye.ports.transport import Clocks, Reply
 
 
@@ -47,7 +46,8 @@ class PassthroughStream(RelayedStream):
         self._request_id = request_id
         self._unasked = dialect.tap.unasked_usage if hide_usage else None
         self._find = dialect.tap.markers.search
-        self._splitter = FrameSplitter()
+        self._splitter = dialect.framing.splitter()
+        self._is_plain = dialect.framing.is_plain
         self._decoder = dialect.stream_decoder()
         self._finished = False
 
@@ -60,7 +60,7 @@ class PassthroughStream(RelayedStream):
         if not self._content or self._find(whole) is not None:
             return self._tapped(whole)
         self._moved_s = clock.monotonic_s()
-        return whole if _is_plain(whole) else self._tapped(whole)
+        return whole if self._is_plain(whole) else self._tapped(whole)
 
     def _tapped(self, whole: bytes) -> bytes:
         """Decode frames for what they tell; gives back those that the caller should see.
@@ -68,8 +68,8 @@ class PassthroughStream(RelayedStream):
         Before the first content every frame is decoded, after it only those that the dialect says matter.
         """
         seen: list[bytes] = []
-        for frame in _frames(whole):
-            if not self._content or self._find(frame) is not None or not _is_plain(frame):
+        for frame in self._dialect.framing.split(whole):
+            if not self._content or self._find(frame) is not None or not self._is_plain(frame):
                 for event in self._decoder.feed(frame):
                     self._note(event)
                     if isinstance(event, Failure):
@@ -82,7 +82,7 @@ class PassthroughStream(RelayedStream):
     def _end(self) -> bytes:
         """The upstream ended its stream: what is still owed to a complete answer. Raises StreamCut for any other."""
         tail = self._splitter.close()
-        owed = self._tapped(tail + b"\n\n") if tail.strip() else b""
+        owed = self._tapped(tail) if tail else b""
         if not self._over:
             if not self._finished:
                 raise StreamCut("The upstream ended the stream before the answer was complete")
@@ -92,26 +92,3 @@ class PassthroughStream(RelayedStream):
 
     def _error(self, error: WyeError) -> bytes:
         return self._dialect.encode_stream_error(error, self._request_id)
-
-
-def _is_plain(whole: bytes) -> bool:
-    """Whether whole frames are JSON objects and none is named an error. Any other is for the decoder to judge: what a
-    caller cannot parse must not reach it."""
-    if whole.startswith(b"data: {") and whole.find(b"\n") == len(whole) - 2:
-        return is_object(whole[6:])
-    return all(frame.event != "error" and is_object(frame.data) for frame in parse(whole))
-
-
-def _frames(whole: bytes) -> list[bytes]:
-    """Whole frames, one by one, each with the blank line that ends it."""
-    if b"\r" not in whole:
-        parts = whole.split(b"\n\n")
-        frames = [part + b"\n\n" for part in parts[:-1]]
-        return frames if not parts[-1].strip() else [*frames, parts[-1]]
-    splitter = FrameSplitter()
-    frames: list[bytes] = []
-    for line in whole.splitlines(keepends=True):
-        if frame := splitter.feed(line):
-            frames.append(frame)
-    tail = splitter.close()
-    return [*frames, tail] if tail.strip() else frames
