@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
+import msgspec
+
+from wye.kernel import clock, sigv4
 from wye.kernel.errors import Forbidden, Unauthenticated
 from wye.kernel.secret import Secret, fingerprint
 from wye.ports.transport import HeaderMap
@@ -13,11 +18,35 @@ from wye.ports.transport import HeaderMap
 ANONYMOUS = "anonymous"
 
 
-class Auth:
-    """Knows keys by their SHA-256 only. Without any key the server is open and every caller is anonymous."""
+OWN_ACCESS_KEY_ID = "wye"
+"""The access key id under which AWS clients sign with the server's API key as their secret."""
 
-    def __init__(self, keys: dict[str, Secret]) -> None:
+
+class AwsCaller(msgspec.Struct, frozen=True):
+    """Who calls a Bedrock route, known by its headers; a signature is only checked once the body is there."""
+
+    principal: str
+    claim: sigv4.Claim | None = None
+    secret: Secret | None = None
+
+    def check(self, method: bytes, path: bytes, query: bytes, headers: HeaderMap, body: bytes) -> None:
+        """Raises Forbidden, in AWS's words, when the request is not what this caller signed. `path` is undecoded."""
+        if self.claim is not None and self.secret is not None:
+            sigv4.verify(self.claim, self.secret.reveal(), method, path, query, headers, body, clock.wall_s())
+
+
+class Auth:
+    """Knows keys by their SHA-256, but for those that sign: a signature is checked with the secret itself.
+
+    Without any key the server is open and every caller is anonymous.
+    """
+
+    def __init__(
+        self, keys: Mapping[str, Secret], pairs: Mapping[str, tuple[str, Secret]] = MappingProxyType({})
+    ) -> None:
+        """`keys` by the name of their owner; `pairs` for AWS clients: access key id to its owner and its secret."""
         self._principals = {fingerprint(key.reveal()): name for name, key in keys.items()}
+        self._pairs = dict(pairs)
 
     @property
     def open(self) -> bool:
@@ -39,6 +68,23 @@ class Auth:
             if hmac.compare_digest(known, seen):
                 return name
         raise Unauthenticated("The API key is not valid")
+
+    def aws_caller(self, headers: HeaderMap) -> AwsCaller:
+        """The caller of a Bedrock route: a key as on any other route, or a signature whose key is known here.
+
+        Raises Forbidden in AWS's words. An open server takes any signature, as AWS's clients always send one.
+        """
+        if _presented(headers) is not None or not self._principals:
+            try:
+                return AwsCaller(self.principal(headers))
+            except Unauthenticated:
+                raise sigv4.unknown_key() from None
+        claim = sigv4.read_claim(headers, service="bedrock")
+        pair = self._pairs.get(claim.access_key_id)
+        if pair is None:
+            raise sigv4.unknown_key()
+        principal, secret = pair
+        return AwsCaller(principal, claim, secret)
 
 
 def _refuse_other_sites(headers: HeaderMap) -> None:
