@@ -90,6 +90,8 @@ class OpaqueDelta(msgspec.Struct, tag="opaque_delta"):
 class PartEnd(msgspec.Struct, tag="part_end"):
     index: int
     choice: int = 0
+    part: Part | None = None
+    """The whole part, where its end tells more than its pieces: encrypted reasoning, how a server's call went."""
 
 
 class Finish(msgspec.Struct, tag="finish"):

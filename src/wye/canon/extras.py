@@ -13,11 +13,16 @@ BOOKKEEPING = frozenset(
         "annotations",
         "billing_policy",
         "caller",
+        "client_metadata",
+        "completed_at",
         "defer_loading",
         "diagnostics",
         "eager_input_streaming",
         "fallback_credit_token",
+        "id",
+        "include",
         "inference_geo",
+        "item",
         "metadata",
         "obfuscation",
         "prompt_cache_options",
@@ -25,6 +30,7 @@ BOOKKEEPING = frozenset(
         "safety_identifier",
         "service_tier",
         "speed",
+        "status",
         "stream_options",
         "system_fingerprint",
         "user_profile_id",
@@ -32,6 +38,10 @@ BOOKKEEPING = frozenset(
     }
 )
 """Members that cannot change the answer, whichever dialect they come from: losing one is never a warning."""
+
+FORM = "~"
+"""The member that tells how its dialect spelled something, or what it only repeats: no other dialect loses anything
+with it."""
 
 
 def extras_of(dialect: str, rest: dict[str, Any]) -> Extras | None:
@@ -50,7 +60,7 @@ def own_extras(
         if origin == dialect:
             continue
         for name, value in members.items():
-            if value is not None:
+            if value is not None and name != FORM:
                 at = f"{path}.{name}" if path else name
                 losses.add(at, f"{dialect} has no place for it", "info" if name in BOOKKEEPING else severity)
     return extras.get(dialect, {})

@@ -72,8 +72,10 @@ class Fold:
                     part.citations = [*part.citations, event.citation]
             case OpaqueDelta():
                 self._extend(event)
-            case PartEnd():
+            case PartEnd(part=whole):
                 self._settle(event.choice, event.index)
+                if whole is not None:
+                    self._choice(event.choice).parts[event.index] = _copy(whole)
             case Finish():
                 choice = self._choice(event.choice)
                 choice.finish_reason = event.reason

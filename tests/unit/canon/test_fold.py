@@ -213,3 +213,23 @@ def test_log_probabilities_go_with_the_first_text() -> None:
 )
 def test_content_begins_where_the_model_says_something(event: Event, content: bool) -> None:
     assert is_content(event) is content
+
+
+def test_the_end_of_a_part_may_tell_more_than_its_pieces() -> None:
+    whole = Thinking("Hm.", redacted="gAAA", id="rs_1")
+    started = Opaque("d", {"type": "search", "status": "running"})
+    ended = Opaque("d", {"type": "search", "status": "done"})
+    answer = fold(
+        [
+            Start("id", "m"),
+            PartStart(0, Thinking(id="rs_1")),
+            ThinkingDelta(0, "Hm."),
+            PartEnd(0, part=whole),
+            PartStart(1, started),
+            OpaqueDelta(1, "d", {"type": "progress"}),
+            PartEnd(1, part=ended),
+            End(),
+        ]
+    )
+    assert answer.choices == [Choice([whole, ended])]
+    assert answer.choices[0].parts[1] is not ended

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wye.canon import seal as seals
-from wye.canon.parts import Opaque, Thinking
-from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, seal, seal_opaque, unseal, unseal_opaque
+from wye.canon.parts import Opaque, Thinking, ToolCall
+from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, seal, unseal
 
 TEXT = st.text(st.characters(codec="utf-8"))
 MAYBE = st.none() | TEXT
@@ -39,7 +39,12 @@ def test_unknown_members_of_a_thought_are_in_its_seal() -> None:
 @given(st.dictionaries(TEXT, JSON, max_size=4))
 @settings(derandomize=True, deadline=None)
 def test_an_element_comes_back_as_it_was(value: dict[str, object]) -> None:
-    assert unseal_opaque(seal_opaque("openai_responses", value)) == Opaque("openai_responses", value)
+    assert unseal(seal(Opaque("openai_responses", value))) == Opaque("openai_responses", value)
+
+
+def test_a_call_that_a_provider_ran_comes_back_as_it_was() -> None:
+    call = ToolCall("srvtoolu_1", "web_search", '{"query": "x"}', "server", extras={"anthropic_messages": {"a": 1}})
+    assert unseal(seal(call)) == call
 
 
 def _sealed(data: bytes) -> str:
@@ -65,12 +70,6 @@ def _sealed(data: bytes) -> str:
 )
 def test_what_is_no_seal_is_nothing(text: str) -> None:
     assert unseal(text) is None
-    assert unseal_opaque(text) is None
-
-
-def test_one_kind_is_not_taken_for_the_other() -> None:
-    assert unseal(seal_opaque("openai_responses", {"type": "compaction"})) is None
-    assert unseal_opaque(seal(Thinking("x"))) is None
 
 
 def test_a_text_beyond_the_limit_is_no_seal(monkeypatch: pytest.MonkeyPatch) -> None:
