@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import urlsplit
-
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, Quirks
@@ -12,7 +9,8 @@ from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.json import JsonError, as_object, decode, encode
 from wye.kernel.secret import Secret
 from wye.ports.provider import Adapted, Operation
-from wye.ports.transport import Clocks, HeaderMap, Origin, Reply, Transport
+from wye.ports.transport import Clocks, HeaderMap, Reply, Transport
+from wye.providers.endpoint import header_line, read_address
 from wye.providers.rows import Row
 
 _PATHS: dict[tuple[str, Operation], str] = {
@@ -21,11 +19,6 @@ _PATHS: dict[tuple[str, Operation], str] = {
     ("anthropic_messages", "count_tokens"): "/v1/messages/count_tokens",
 }
 _MAX_COUNT_BYTES = 64 * 1024
-_SCHEMES = ("http", "https")
-# https://www.rfc-editor.org/rfc/rfc9110#section-5.5
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_OF_THE_TRANSPORT = ("host", "content-length", "connection", "transfer-encoding")
 
 
 class UpstreamProvider:
@@ -49,7 +42,9 @@ class UpstreamProvider:
         self.quirks = quirks
         self._row = row
         self._transport = transport
-        self.origin, prefix = _address(name, base_url)
+        if not base_url:
+            raise ConfigError(f"providers.{name}: base_url is required for this kind of provider")
+        self.origin, prefix = read_address(f"providers.{name}.base_url", base_url)
         self._targets = {
             operation: (prefix.removesuffix("/v1") if path.startswith("/v1") else prefix).encode() + path.encode()
             for (spoken, operation), path in _PATHS.items()
@@ -61,8 +56,10 @@ class UpstreamProvider:
         own |= {auth: value.format(key=api_key.reveal())} if api_key else {}
         own |= {header.lower(): value for header, value in headers.items()}
         self.missing_key = row.needs_key and auth not in own
-        self._lines = b"".join(_line(name, *header) for header in own.items())
-        self._defaults = {key.encode(): _line(name, key, value) for key, value in row.headers.items() if key not in own}
+        self._lines = b"".join(header_line(name, *header) for header in own.items())
+        self._defaults = {
+            key.encode(): header_line(name, key, value) for key, value in row.headers.items() if key not in own
+        }
         self._forwarded = frozenset(header.encode() for header in row.forward_headers if header not in own)
         self._default_lines = b"".join(self._defaults.values())
 
@@ -105,28 +102,3 @@ class UpstreamProvider:
             return self._default_lines
         lines = {**self._defaults, **{name: b"%b: %b\r\n" % (name, value) for name, value in own}}
         return b"".join(lines.values())
-
-
-def _address(name: str, base_url: str) -> tuple[Origin, str]:
-    """Where to connect, and the path in front of every call."""
-    if not base_url:
-        raise ConfigError(f"providers.{name}: base_url is required for this kind of provider")
-    # First of all: no later message may repeat them.
-    if "@" in base_url:
-        raise ConfigError(f"providers.{name}.base_url must hold no credentials: use api_key or headers")
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port if parts.port is not None else 443 if parts.scheme == "https" else 80
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    is_plain = base_url.isascii() and all("!" <= character <= "~" for character in base_url)
-    if not is_plain or not parts.hostname or not port or parts.query or parts.fragment or parts.scheme not in _SCHEMES:
-        raise ConfigError(f"providers.{name}.base_url: {base_url!r} must look like https://host[:port]/path")
-    return Origin(parts.scheme, parts.hostname, port), parts.path.rstrip("/")
-
-
-def _line(provider: str, name: str, value: str) -> bytes:
-    """Raises ConfigError, without the value: it may be a key."""
-    if not _HEADER_NAME.fullmatch(name) or name in _OF_THE_TRANSPORT or not _HEADER_VALUE.fullmatch(value):
-        raise ConfigError(f"providers.{provider}: {name!r} cannot be sent as an HTTP header with the value it has")
-    return f"{name}: {value}\r\n".encode("latin-1")
