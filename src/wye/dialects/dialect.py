@@ -13,7 +13,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
-from wye.kernel import sse
+from wye.kernel import eventstream, sse
 from wye.kernel.errors import UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, Raw
 
@@ -63,6 +63,12 @@ class Framing(msgspec.Struct, frozen=True, kw_only=True):
 
 SSE = Framing(
     content_type=b"text/event-stream; charset=utf-8", splitter=sse.FrameSplitter, split=sse.split, is_plain=sse.is_plain
+)
+EVENT_STREAM = Framing(
+    content_type=eventstream.CONTENT_TYPE,
+    splitter=eventstream.FrameSplitter,
+    split=eventstream.split,
+    is_plain=eventstream.is_plain,
 )
 
 
@@ -130,6 +136,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     encode_error: Callable[[WyeError, str], JsonObject]
     """An error's body, for a request id. The status is the error's own."""
+    error_headers: Callable[[WyeError], list[tuple[bytes, bytes]]] | None = None
+    """Headers by which the dialect's own clients know an error, where its body does not tell; names in lower case."""
     encode_stream_error: Callable[[WyeError, str], bytes]
     """The frame (or frames) that end a stream which has already begun."""
     decode_error: Callable[[int, Mapping[bytes, bytes], bytes], UpstreamRefused]
