@@ -22,7 +22,10 @@ TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
 INTRO = """# Configuration
 
 Wye runs without any. What you set comes from, strongest first: a flag of `wye serve`, the environment, `.env`,
-`wye.yaml` (`--config`, else `WYE_CONFIG`, else `./wye.yaml`), the default.
+`wye.yaml` (`--config`, else `WYE_CONFIG`, else `./wye.yaml`), what `wye config set` saved, the default. A provider's
+settings in `wye.yaml` go before the environment's.
+
+Saved settings are in `settings.yaml` in Wye's own folder, which only you can read.
 
 `${NAME}` and `os.environ/NAME` in the file stand for environment variables; all that are missing are reported together,
 with file and line. An unknown setting is an error that suggests the nearest known one. `wye check` tells whether the
@@ -31,12 +34,17 @@ configuration is good.
 | variable | stands for |
 |---|---|
 | `API_KEY` | `server.api_key` |
+| `WYE_AWS_ACCESS_KEY_ID`, `WYE_AWS_SECRET_ACCESS_KEY` | `server.aws_access_key_id`, `server.aws_secret_access_key` |
 | `LOG_LEVEL` | `server.log_level` |
 | `DEFAULT_MODEL` | `default_model` |
 | `WYE_HOME` | `home` |
 | `WYE_CONFIG` | the configuration file |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` | `proxies` |
 | the key variables of the providers below | `providers.NAME.api_key` |
+| `AZURE_OPENAI_ENDPOINT`, `OPENAI_API_VERSION`, `AZURE_OPENAI_AD_TOKEN` | `base_url`, `api_version` and `bearer_token` of `providers.azure` |
+| `AWS_REGION` (else `AWS_DEFAULT_REGION`), `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` | `region`, `endpoint_url` of `providers.bedrock` |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | `access_key_id`, `secret_access_key`, `session_token` of `providers.bedrock` |
+| `AWS_PROFILE`, `AWS_ROLE_ARN`, `AWS_EXTERNAL_ID`, `AWS_WEB_IDENTITY_TOKEN_FILE` | the settings of these names of `providers.bedrock` |
 
 This page is written by `scripts/generate_docs.py` from `src/wye/config/schema.py`.
 
@@ -50,6 +58,33 @@ routes:
       - {provider: groq, model: llama-3.3-70b-versatile, clocks: {first_token_s: 10}}
       - {provider: backup, model: llama-3.3-70b}
 limits: {requests_per_minute: 600, concurrent: 50}
+```
+
+## AWS
+
+As whom Wye calls Bedrock is decided by the first of these that is set; nothing is asked of AWS before the first call.
+
+| way | settings | needs |
+|---|---|---|
+| bearer token | `api_key` | |
+| static keys | `access_key_id`, `secret_access_key`, `session_token` | |
+| profile | `profile` | the extra `bedrock` |
+| assumed role | `role_arn`, `external_id` | the extra, and credentials in the default chain |
+| web identity | `role_arn`, `web_identity_token_file` | the extra |
+| default chain | none: AWS's variables and files, the role of a container or a machine | the extra |
+
+The extra is installed with `pip install 'wye[bedrock]'`. Settings of different ways come from one source: a `profile` in
+`wye.yaml` is not beaten by keys in the environment. `wye config test-aws` tells which way was taken and who you are.
+
+In the other direction AWS clients sign their calls of Wye. Their access key id is `wye` and their secret the server's API
+key, unless `server.aws_access_key_id` and `server.aws_secret_access_key` give a pair beside it. Any region will do.
+A proxy in between must leave `Host` as it is.
+
+```yaml
+server: {api_key: "${API_KEY}"}
+providers:
+  bedrock: {region: us-east-1, profile: models}
+  azure: {base_url: "https://lab.openai.azure.com", api_key: "${AZURE_KEY}"}
 ```
 """
 

@@ -22,7 +22,7 @@ from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
-from wye.gateway.policy.auth import Auth
+from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError
@@ -30,6 +30,9 @@ from wye.ports.limiter import Limits
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks, Transport
 from wye.ports.weights import ModelCard
+from wye.providers.aws import AwsCredentials, AwsSettings
+from wye.providers.azure import AzureProvider
+from wye.providers.bedrock import BedrockRuntime
 from wye.providers.local import LocalProvider
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
@@ -77,7 +80,7 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
     )
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
     pipeline = Pipeline(
-        Auth({"server": config.server.api_key} if config.server.api_key else {}),
+        make_auth(config),
         router,
         Settlement(MemoryLimiter(limits) if limits != Limits() else None),
         config.default_model,
@@ -99,7 +102,8 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
 def _deployment(route: str, providers: dict[str, Provider], section: DeploymentConfig) -> Deployment:
     provider = providers.get(section.provider)
     if provider is None:
-        reason = "switched off by local.enabled" if section.provider == "local" else "known but needs a base_url"
+        reasons = {"local": "switched off by local.enabled", "bedrock": "known but not served yet"}
+        reason = reasons.get(section.provider, "known but needs a base_url")
         raise ConfigError(f"routes.{route}: the provider {section.provider!r} is {reason}")
     return Deployment(provider, section.model, section.clocks)
 
@@ -130,10 +134,36 @@ def make_weights(config: Config) -> LocalWeights:
     return LocalWeights(Path(config.local.models_dir or Path(config.home or ".") / "models").expanduser())
 
 
+def make_auth(config: Config) -> Auth:
+    """Who may call: whoever has the server's key, or signs as an AWS client with it or with a pair of its own."""
+    server = config.server
+    pair = server.aws_access_key_id, server.aws_secret_access_key
+    if any(pair) and not (all(pair) and server.api_key):
+        raise ConfigError(
+            "server: aws_access_key_id, aws_secret_access_key and api_key are needed all, or api_key alone"
+        )
+    if not server.api_key:
+        return Auth({})
+    pairs = {OWN_ACCESS_KEY_ID: ("server", server.api_key)}
+    if server.aws_access_key_id and server.aws_secret_access_key:
+        pairs[server.aws_access_key_id] = ("server", server.aws_secret_access_key)
+    return Auth({"server": server.api_key}, pairs)
+
+
 def make_providers(config: Config, transport: Transport) -> dict[str, Provider]:
     """Every account that is configured, and every known provider that needs no more than its key."""
     sections = {name: ProviderConfig() for name, row in ROWS.items() if row.base_url} | config.providers
-    return {name: _make_provider(name, section, transport) for name, section in sections.items() if name != "local"}
+    return {
+        name: _make_provider(name, section, transport)
+        for name, section in sections.items()
+        if name != "local" and (section.kind or name) != "bedrock" and not _is_key_alone(name, section)
+    }
+
+
+def _is_key_alone(name: str, section: ProviderConfig) -> bool:
+    """Whether this is no account, but a key that the environment holds, perhaps for another program."""
+    found = ProviderConfig(api_key=section.api_key, bearer_token=section.bearer_token, api_version=section.api_version)
+    return name in ROWS and bool(ROWS[name].key_env) and not ROWS[name].base_url and section == found
 
 
 def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> Provider:
@@ -143,13 +173,44 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
         for key, value in (("max_tokens_key", section.max_tokens_key), ("stream_usage", section.stream_usage))
         if value is not None
     }
+    quirks = msgspec.structs.replace(row.quirks, **changes)
+    dialect, base_url = DIALECTS[row.dialect], section.base_url or row.base_url
+    if row.name == "azure":
+        return AzureProvider(
+            name,
+            row,
+            dialect,
+            transport,
+            base_url=base_url,
+            api_version=section.api_version,
+            api_key=section.api_key,
+            bearer_token=section.bearer_token,
+            headers=section.headers,
+            quirks=quirks,
+        )
     return UpstreamProvider(
         name,
         row,
-        DIALECTS[row.dialect],
+        dialect,
         transport,
-        base_url=section.base_url or row.base_url,
+        base_url=base_url,
         api_key=section.api_key,
         headers=section.headers,
-        quirks=msgspec.structs.replace(row.quirks, **changes),
+        quirks=quirks,
     )
+
+
+def make_bedrock(name: str, section: ProviderConfig) -> BedrockRuntime:
+    """The Bedrock account that a section describes. Raises ConfigError; asks nothing of AWS."""
+    settings = AwsSettings(
+        region=section.region,
+        bearer_token=section.api_key,
+        access_key_id=section.access_key_id,
+        secret_access_key=section.secret_access_key,
+        session_token=section.session_token,
+        profile=section.profile,
+        role_arn=section.role_arn,
+        external_id=section.external_id,
+        web_identity_token_file=section.web_identity_token_file,
+    )
+    return BedrockRuntime(name, AwsCredentials(name, settings), section.endpoint_url)

@@ -14,6 +14,7 @@ import wye
 from wye.api.app import App
 from wye.config.load import config_from
 from wye.kernel.errors import ConfigError
+from wye.wiring import make_bedrock
 
 NO_LOCAL: dict[str, Any] = {"local": {"enabled": False}}
 
@@ -124,3 +125,42 @@ def test_the_module_for_process_managers_holds_the_application(tmp_path: Path) -
     environment = {**os.environ, "API_KEY": "k", "PYTHONPATH": source}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (done.stdout, done.stderr) == ("App False\n", "")
+
+
+def test_aws_clients_sign_with_the_servers_key_or_a_pair_of_their_own() -> None:
+    def signers(**server: str) -> dict[str, str]:
+        auth = wye.create_app({**NO_LOCAL, "server": server}).pipeline.auth
+        return {id_: secret.reveal() for id_, (_, secret) in auth._pairs.items()}
+
+    assert signers() == {}
+    assert signers(api_key="k") == {"wye": "k"}
+    pair = {"aws_access_key_id": "AKID", "aws_secret_access_key": "s"}
+    assert signers(api_key="k", **pair) == {"wye": "k", "AKID": "s"}
+    for half in (pair, {"api_key": "k", "aws_access_key_id": "AKID"}, {"api_key": "k", "aws_secret_access_key": "s"}):
+        with pytest.raises(ConfigError, match="aws_secret_access_key and api_key are needed"):
+            signers(**half)
+
+
+def test_a_key_of_azure_in_the_environment_is_no_account_yet() -> None:
+    key_alone = {"providers": {"azure": {"api_key": "k"}}, **NO_LOCAL}
+    wye.create_app(key_alone)
+    with pytest.raises(ConfigError, match="'azure' is known but needs a base_url"):
+        wye.create_app({**key_alone, "routes": {"m": {"deployments": [{"provider": "azure", "model": "x"}]}}})
+    with pytest.raises(ConfigError, match="base_url is required"):
+        wye.create_app({"providers": {"mine": {"kind": "azure", "api_key": "k"}}, **NO_LOCAL})
+    azure = {"kind": "azure", "base_url": "https://lab.openai.azure.com", "api_version": "2024-10-21", "api_key": "k"}
+    app = wye.create_app({"providers": {"eu": azure}, **NO_LOCAL})
+    assert [d.id for d in app.pipeline.router.route("eu/mini").deployments] == ["eu/mini"]
+
+
+def test_a_bedrock_account_is_made_from_its_section() -> None:
+    section = config_from(
+        {"providers": {"bedrock": {"region": "eu-west-1", "role_arn": "r", "external_id": "x", "api_key": "b"}}}
+    ).providers["bedrock"]
+    settings = make_bedrock("bedrock", section).credentials.settings
+    assert (settings.region, settings.role_arn, settings.external_id, settings.method) == (
+        "eu-west-1",
+        "r",
+        "x",
+        "bearer token",
+    )

@@ -1,26 +1,60 @@
-"""Settings from their four sources: flags over environment over file over defaults. Every error says where."""
+"""Settings from their five sources: flags over environment over file over what was saved over defaults.
+
+Every error says where.
+"""
 
 from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
+from wye.config.saved import NAME as SAVED
+from wye.config.saved import read_saved
 from wye.config.schema import Config
-from wye.config.sources import Document, Path_, Tree, home_folder, read_document, read_environment
+from wye.config.sources import Path_, Tree, home_folder, read_document, read_environment
 from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
 from wye.providers.rows import ROWS
 
-_ENVIRONMENT: dict[str, tuple[str, ...]] = {
+ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "API_KEY": ("server", "api_key"),
+    "WYE_AWS_ACCESS_KEY_ID": ("server", "aws_access_key_id"),
+    "WYE_AWS_SECRET_ACCESS_KEY": ("server", "aws_secret_access_key"),
     "LOG_LEVEL": ("server", "log_level"),
     "DEFAULT_MODEL": ("default_model",),
+    **{row.key_env: ("providers", row.name, "api_key") for row in ROWS.values() if row.key_env},
+    "AZURE_OPENAI_AD_TOKEN": ("providers", "azure", "bearer_token"),
+    "AZURE_OPENAI_ENDPOINT": ("providers", "azure", "base_url"),
+    "OPENAI_API_VERSION": ("providers", "azure", "api_version"),
+    "AWS_ACCESS_KEY_ID": ("providers", "bedrock", "access_key_id"),
+    "AWS_SECRET_ACCESS_KEY": ("providers", "bedrock", "secret_access_key"),
+    "AWS_SESSION_TOKEN": ("providers", "bedrock", "session_token"),
+    "AWS_PROFILE": ("providers", "bedrock", "profile"),
+    "AWS_ROLE_ARN": ("providers", "bedrock", "role_arn"),
+    "AWS_EXTERNAL_ID": ("providers", "bedrock", "external_id"),
+    "AWS_WEB_IDENTITY_TOKEN_FILE": ("providers", "bedrock", "web_identity_token_file"),
+    "AWS_DEFAULT_REGION": ("providers", "bedrock", "region"),
+    "AWS_REGION": ("providers", "bedrock", "region"),
+    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": ("providers", "bedrock", "endpoint_url"),
 }
+"""Variables and the settings they stand for; of two for one setting, the later wins."""
+_AWS_CREDENTIALS = (
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "profile",
+    "role_arn",
+    "external_id",
+    "web_identity_token_file",
+)
+"""They belong together: the strongest source that has one of them gives all of them."""
+_OF_BEDROCK = ("region", "endpoint_url", *_AWS_CREDENTIALS)
+_OF_AZURE = ("api_version", "bearer_token")
 
 
 def load_config(
@@ -37,11 +71,24 @@ def load_config(
     env = read_environment(env_file) if environment is None else dict(environment)
     env.setdefault("WYE_HOME", str(home_folder(None, env)))
     document = read_document(file, env)
-    tree: Tree = document.values if document else {}
-    for path, value in (*_from_environment(env), *(flags or {}).items()):
+    written = document.values if document else {}
+    home = Path(str(written.get("home") or env["WYE_HOME"])).expanduser()
+    named: Tree = {}
+    for name, path in ENVIRONMENT.items():
+        if value := env.get(name):
+            put(named, path, value.lower() if path[-1] == "log_level" else value)
+    given: Tree = {}
+    for path, value in (flags or {}).items():
         if value is not None:
-            _put(tree, path, value)
-    tree.setdefault("home", env["WYE_HOME"])
+            put(given, path, value)
+    # A key that the file gives to a provider is more specific than the environment's for the vendor.
+    of_vendors = {"providers": named.pop("providers", {})}
+    saved = read_saved(home)
+    config_from(saved, lambda _: str(home / SAVED))
+    tree: Tree = {}
+    for source in (given, named, written, of_vendors, saved):
+        _merge(tree, source)
+    tree.setdefault("home", str(home))
     proxies = {
         kind: value
         for kind in ("http", "https", "no")
@@ -49,17 +96,20 @@ def load_config(
     }
     if proxies:
         tree.setdefault("proxies", proxies)
-    return config_from(tree, document)
+    return config_from(tree, document.where if document else None)
 
 
-def config_from(tree: Mapping[str, Any], document: Document | None = None) -> Config:
-    """A configuration from plain values, as a YAML file would hold them. Raises ConfigError."""
+def config_from(tree: Mapping[str, Any], where: Callable[[Path_], str] | None = None) -> Config:
+    """A configuration from plain values, as a YAML file would hold them; `where` tells the place of a setting.
+
+    Raises ConfigError.
+    """
     problems: list[str] = []
 
     def report(path: Path_, message: str) -> None:
         name = ".".join(map(str, path))
-        where = f"{document.where(path)}: " if document else ""
-        problems.append(f"{where}{name}: {message}" if name else f"{where}{message}")
+        place = f"{where(path)}: " if where else ""
+        problems.append(f"{place}{name}: {message}" if name else f"{place}{message}")
 
     config: Config | None = _convert(tree, Config, (), report)
     if config is not None and not problems:
@@ -69,25 +119,28 @@ def config_from(tree: Mapping[str, Any], document: Document | None = None) -> Co
     return config
 
 
-def _from_environment(env: Mapping[str, str]) -> list[tuple[tuple[str, ...], str]]:
-    found = [(path, env[name]) for name, path in _ENVIRONMENT.items() if env.get(name)]
-    found += [(("providers", row.name, "api_key"), env[row.key_env]) for row in ROWS.values() if env.get(row.key_env)]
-    return [(path, value.lower() if path[-1] == "log_level" else value) for path, value in found]
-
-
-def _put(tree: Tree, path: tuple[str, ...], value: Any) -> None:
+def put(tree: Tree, path: Sequence[str], value: Any) -> None:
+    """Set one value, making the sections above it."""
     for name in path[:-1]:
-        below = tree.get(name)
-        if not isinstance(below, dict):
-            below = tree[name] = {}
-        tree = below  # pyright: ignore[reportUnknownVariableType]
-    # A key that the file gives to a provider is more specific than the environment's for the vendor.
-    if path[0] == "providers" and tree.get(path[-1]):
-        return
+        tree = tree.setdefault(name, {})
     tree[path[-1]] = value
 
 
-_Report = typing.Callable[[Path_, str], None]
+def _merge(over: Tree, under: Mapping[str, Any]) -> None:
+    """Add to `over` what only `under` says."""
+    signs_in = any(over.get(name) for name in _AWS_CREDENTIALS)
+    for name, value in under.items():
+        mine = over.get(name)
+        if mine in (None, ""):
+            if not (signs_in and name in _AWS_CREDENTIALS):
+                over[name] = value
+        elif isinstance(mine, dict) and isinstance(value, dict):
+            _merge(cast("Tree", mine), cast("Tree", value))
+        elif isinstance(mine, dict) and value is not None:
+            over[name] = value  # no section where one belongs: kept, to be reported
+
+
+_Report = Callable[[Path_, str], None]
 
 
 def _convert(value: Any, kind: Any, path: Path_, report: _Report) -> Any:
@@ -150,6 +203,12 @@ def _check(config: Config, report: _Report) -> None:
             close = difflib.get_close_matches(kind, ROWS, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(ROWS))}"
             report(("providers", name, "kind"), f"unknown kind {kind!r}; {hint}")
+        for owner, members in (("azure", _OF_AZURE), ("bedrock", _OF_BEDROCK)):
+            for member in members if kind != owner else ():
+                if getattr(provider, member) is not None:
+                    report(("providers", name, member), f"is a setting of kind {owner!r}, not of {kind!r}")
+        if kind == "bedrock" and provider.base_url:
+            report(("providers", name, "base_url"), "Bedrock's address is set by endpoint_url")
     for name, route in config.routes.items():
         if not route.deployments:
             report(("routes", name, "deployments"), "a route needs at least one deployment")

@@ -26,6 +26,10 @@ class ServerConfig(Setting):
     """Port to listen on; 0 takes a free one."""
     api_key: Secret | None = None
     """The key that callers must present. None leaves the server open, on loopback only."""
+    aws_access_key_id: str | None = None
+    """With the next, a pair for AWS clients, which sign their calls. Without it, `wye` and `api_key` are one."""
+    aws_secret_access_key: Secret | None = None
+    """The secret of that pair."""
     allow_open: bool = False
     """Listen on other addresses without a key all the same."""
     body_limit_mb: int = 50
@@ -40,7 +44,7 @@ class ProviderConfig(Setting):
     """One upstream account: where it is, and as whom Wye calls it."""
 
     kind: str | None = None
-    """A known provider (`openai`, `anthropic`, `groq`, ...); by default the section's own name."""
+    """A known provider (`openai`, `anthropic`, `bedrock`, ...); by default the section's own name."""
     base_url: str | None = None
     """Address up to and including the version, as the vendor's SDK takes it."""
     api_key: Secret | None = None
@@ -51,6 +55,28 @@ class ProviderConfig(Setting):
     """Which of OpenAI's two names for the answer's limit this upstream understands."""
     stream_usage: bool | None = None
     """Whether this upstream accepts `stream_options.include_usage`."""
+    api_version: str | None = None
+    """Azure: a dated one calls deployments by their name; without, or with `preview`, the v1 API is called."""
+    bearer_token: Secret | None = None
+    """Azure: a token of Entra ID, in place of `api_key`."""
+    region: str | None = None
+    """Bedrock: by default AWS_REGION, AWS_DEFAULT_REGION, or that of the profile."""
+    endpoint_url: str | None = None
+    """Bedrock: another address than the region's, http or https."""
+    access_key_id: str | None = None
+    """Bedrock: static keys, with `secret_access_key`. An `api_key`, Bedrock's bearer token, goes before them."""
+    secret_access_key: Secret | None = None
+    """Bedrock: the secret of `access_key_id`."""
+    session_token: Secret | None = None
+    """Bedrock: what temporary static keys need beside."""
+    profile: str | None = None
+    """Bedrock: a profile of AWS's shared files, where there are no static keys."""
+    role_arn: str | None = None
+    """Bedrock: a role to assume with the credentials of the default chain, or with `web_identity_token_file`."""
+    external_id: str | None = None
+    """Bedrock: what the role's owner asks for when it is assumed."""
+    web_identity_token_file: str | None = None
+    """Bedrock: the file that holds the web identity for `role_arn`."""
 
 
 class DeploymentConfig(Setting):
@@ -110,7 +136,7 @@ class Config(Setting):
 
     server: ServerConfig = msgspec.field(default_factory=ServerConfig)
     providers: dict[str, ProviderConfig] = msgspec.field(default_factory=dict[str, ProviderConfig])
-    """Upstream accounts. `openai`, `anthropic` and `local` exist by themselves."""
+    """Upstream accounts. Those of the known providers that have an address, and `local`, exist by themselves."""
     routes: dict[str, RouteConfig] = msgspec.field(default_factory=dict[str, RouteConfig])
     """Public model names. Models of a known provider need none: their names are recognised."""
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)

@@ -72,7 +72,7 @@ class UpstreamProvider:
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
         lines = self._lines + (self._forward(caller) if caller else self._default_lines)
-        return await self._transport.send(self.origin, b"POST", self._targets[operation], lines, body, clocks)
+        return await self._transport.send(self.origin, b"POST", self._target(operation, model), lines, body, clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
         if "count_tokens" not in self._targets:
@@ -95,10 +95,13 @@ class UpstreamProvider:
             return None
         return tokens if isinstance(tokens, int) else None
 
+    def _target(self, operation: Operation, model: str) -> bytes:
+        return self._targets[operation]
+
     def _forward(self, caller: HeaderMap) -> bytes:
         """The caller's own headers that concern the upstream, over the row's defaults."""
-        own = [(name, value) for name in self._forwarded if (value := caller.get(name)) is not None]
-        if not own:
+        if self._forwarded.isdisjoint(caller):
             return self._default_lines
+        own = [(name, caller[name]) for name in self._forwarded if name in caller]
         lines = {**self._defaults, **{name: b"%b: %b\r\n" % (name, value) for name, value in own}}
         return b"".join(lines.values())
