@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.aws_errors import decode_error, encode_error
+from wye.dialects.bedrock_invoke import framing
+from wye.dialects.bedrock_invoke.framing import FramedDecoder, FramedEncoder
 from wye.dialects.bedrock_invoke.metrics import MeteredDecoder, MeteredEncoder, decode_metrics
-from wye.dialects.dialect import Dialect, Quirks, StreamDecoder, StreamEncoder, TapRules
+from wye.dialects.dialect import EVENT_STREAM, Dialect, Quirks, StreamDecoder, StreamEncoder, TapRules
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, decode_answer
 
 REQUEST_ID_HEADER = b"x-amzn-requestid"
+
+_EVERY_FRAME = re.compile(b"")
+"""In AWS's frames a chunk is base64: only its decoder can tell whether it matters."""
 
 
 def bedrock_family(
@@ -31,23 +38,42 @@ def bedrock_family(
     decode_usage: Callable[[JsonObject], Usage] = decode_metrics,
     terminator: bytes = b"",
 ) -> Dialect:
-    """The dialect of a family, from stream codecs that speak server-sent events without metrics."""
+    """The dialect of a family, from stream codecs that speak server-sent events without metrics: in AWS's frames, and
+    `as_sse` as those events. `terminator` is what they end with."""
 
     def usage_of(body: bytes) -> Usage | None:
         return decode_response(decode_answer(body)).usage
 
-    return Dialect(
+    def sse_decoder() -> StreamDecoder:
+        return MeteredDecoder(stream_decoder(), name)
+
+    def sse_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
+        return MeteredEncoder(stream_encoder(request, losses), name)
+
+    def framed_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
+        return FramedEncoder(sse_encoder(request, losses))
+
+    as_sse = Dialect(
         name=name,
         decode_request=decode_request,
         encode_request=encode_request,
         decode_response=decode_response,
         encode_response=encode_response,
         decode_usage=decode_usage,
-        stream_decoder=lambda: MeteredDecoder(stream_decoder(), name),
-        stream_encoder=lambda request, losses: MeteredEncoder(stream_encoder(request, losses), name),
-        tap=TapRules(markers=re.compile(b""), usage_of=usage_of, terminator=terminator),
+        stream_decoder=sse_decoder,
+        stream_encoder=sse_encoder,
+        tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of, terminator=terminator),
         request_id_header=REQUEST_ID_HEADER,
         encode_error=encode_error,
         encode_stream_error=encode_stream_error,
         decode_error=decode_error,
+    )
+    return replace(
+        as_sse,
+        stream_decoder=lambda: FramedDecoder(sse_decoder()),
+        stream_encoder=framed_encoder,
+        tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of),
+        encode_stream_error=framing.encode_stream_error,
+        framing=EVENT_STREAM,
+        as_sse=as_sse,
     )
