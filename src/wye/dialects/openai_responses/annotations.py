@@ -54,7 +54,7 @@ def decode_annotation(value: Any) -> Citation | None:
         citation = msgspec.convert({"kind": what, **members}, Citation)
     except msgspec.ValidationError:
         return None
-    if what != "file" and left.get("index") == citation.document:
+    if citation.document is not None and left.get("index") == citation.document:
         del left["index"]
     citation.extras = extras_of(NAME, left)
     return citation

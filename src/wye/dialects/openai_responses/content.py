@@ -155,13 +155,19 @@ def encode_cache(mark: CacheMark | None, losses: Losses, path: str) -> JsonObjec
     return {}
 
 
-def encode_part(part: Part, losses: Losses, path: str, kind: str = "input_text") -> JsonObject | None:
-    """One part, texts as `kind`; None when it is reported as lost. Raises BadRequest for what cannot be said."""
+def encode_part(
+    part: Part, losses: Losses, path: str, kind: str = "input_text", severity: Severity = "warning"
+) -> JsonObject | None:
+    """One part, texts as `kind`; None when it is reported as lost. Raises BadRequest for what cannot be said.
+
+    `severity` is that of members of a text that only another dialect knows.
+    """
     match part:
         case Text():
-            return _encode_text(part, losses, path, kind)
+            return _encode_text(part, losses, path, kind, severity)
         case Refusal():
-            own, _ = own_members(part.extras, losses, path)
+            own, _ = own_members(part.extras, losses, path, severity)
+            own.pop("item", None)
             if kind == "input_text":
                 losses.add(f"{path}.refusal", f"{NAME} has refusals only from the assistant: said as text", "info")
                 return {"type": kind, "text": part.text}
@@ -195,8 +201,8 @@ def encode_part(part: Part, losses: Losses, path: str, kind: str = "input_text")
             assert_never(part)
 
 
-def _encode_text(part: Text, losses: Losses, path: str, kind: str) -> JsonObject:
-    own, form = own_members(part.extras, losses, path)
+def _encode_text(part: Text, losses: Losses, path: str, kind: str, severity: Severity) -> JsonObject:
+    own, form = own_members(part.extras, losses, path, severity)
     said: JsonObject = {"type": kind, "text": part.text, **form}
     for members in (own, said):
         members.pop("item", None)  # which message it begins is said there

@@ -23,8 +23,11 @@ KINDS = {"summary": "summary_text", "content": "reasoning_text"}
 """The members that hold texts, and the type of their elements."""
 
 
-def decode_reasoning(item: JsonObject) -> Part:
-    """The thought, or what was sealed in its place. An item with anything but texts in it stays whole."""
+def decode_reasoning(item: JsonObject, *, answer: bool = False) -> Part:
+    """The thought, or what was sealed in its place. An item with anything but texts in it stays whole.
+
+    A seal in an answer is not ours to open: the Wye behind that upstream made it, and wants it back.
+    """
     left = {name: value for name, value in item.items() if name != "type"}
     texts: dict[str, list[str]] = {}
     for member, kind in KINDS.items():
@@ -38,7 +41,7 @@ def decode_reasoning(item: JsonObject) -> Part:
     identity = left.pop("id", None)
     if encrypted is not None and not isinstance(encrypted, str):
         left["encrypted_content"], encrypted = encrypted, None
-    sealed = None if encrypted is None else unseal(encrypted)
+    sealed = None if encrypted is None or answer else unseal(encrypted)
     if sealed is not None:
         if isinstance(sealed, Thinking):
             sealed.text = text

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
-from wye.canon.parts import Part, ToolCall
+from wye.canon.parts import ToolCall
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, Tool, ToolChoice
 from wye.dialects.openai_responses.content import extras_with, form_of, own_members
 from wye.dialects.openai_responses.name import NAME
@@ -92,15 +94,20 @@ def names_of(tools: Iterable[Tool] | None) -> Names:
     return names
 
 
-def give_namespaces(parts: Iterable[Part], tools: Iterable[Tool] | None) -> None:
-    """Let the calls among an answer's parts remember the namespace that their tool came in."""
-    places = {canonical: place for place, canonical in names_of(tools).items() if place[0] is not None}
-    for part in parts:
-        if isinstance(part, ToolCall) and part.name in places and "namespace" not in form_of(part.extras):
-            space, name = places[part.name]
-            own = (part.extras or {}).get(NAME, {})
-            form = {**form_of(part.extras), "namespace": space, "name": name}
-            part.extras = {**(part.extras or {}), NAME: {**own, FORM: form}}
+def spaces_of(tools: Iterable[Tool] | None) -> dict[str, tuple[str, str]]:
+    """The namespace, and the name in it, of each tool that has one."""
+    names = names_of(tools)
+    return {canonical: (space, name) for (space, name), canonical in names.items() if space is not None}
+
+
+def in_namespace(call: ToolCall, spaces: dict[str, tuple[str, str]]) -> ToolCall:
+    """A call of an answer that remembers the namespace which its tool came in."""
+    form = form_of(call.extras)
+    if call.name not in spaces or "namespace" in form:
+        return call
+    space, name = spaces[call.name]
+    own = {**(call.extras or {}).get(NAME, {}), FORM: {**form, "namespace": space, "name": name}}
+    return replace(call, extras={**(call.extras or {}), NAME: own})
 
 
 def encode_tools(tools: list[Tool], losses: Losses) -> list[JsonObject]:

@@ -1,0 +1,173 @@
+"""The items of an answer. https://platform.openai.com/docs/api-reference/responses/object
+
+Reading is lenient: an item that is not as it should be stays whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wye.canon.loss import Losses
+from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.response import Logprobs
+from wye.dialects.openai_responses.content import encode_part, own_members, take_citations
+from wye.dialects.openai_responses.items import CALLS, begin_message, grouped, message_of
+from wye.dialects.openai_responses.name import NAME
+from wye.dialects.openai_responses.reasoning import decode_reasoning, encode_thought
+from wye.dialects.openai_responses.tools import decode_call, encode_call
+from wye.kernel.errors import BadAnswer, BadRequest
+from wye.kernel.fields import Fields
+from wye.kernel.ids import new_id
+from wye.kernel.json import JsonObject, as_list, as_object, type_name
+
+COMPLETED = "completed"
+
+
+def decode_output(output: list[Any]) -> list[Part]:
+    return [part for value in output for part in decode_item(value)]
+
+
+def decode_item(value: Any) -> list[Part]:
+    """The parts of one item; that it is completed goes without saying. Raises BadAnswer for what is none."""
+    item = as_object(value)
+    if item is None:
+        raise BadAnswer(f"The upstream's answer holds {type_name(value)} where an item should be")
+    kind = item.get("type")
+    if kind == "reasoning":
+        return [decode_reasoning(item, answer=True)]
+    left = {name: member for name, member in item.items() if (name, member) != ("status", COMPLETED)}
+    if kind == "message":
+        return _decode_message(left) or [Opaque(NAME, item)]
+    if kind in CALLS:
+        try:
+            return [decode_call(Fields({**left, "call_id": left.get("call_id") or left.get("id")}), {})]
+        except BadRequest:
+            pass
+    return [Opaque(NAME, item)]
+
+
+def _decode_message(left: JsonObject) -> list[Part]:
+    """The texts of a message; none when there is one that is not understood, or none at all."""
+    contents = as_list(left.pop("content")) or [] if "content" in left else []
+    parts: list[Part] = []
+    for content in contents:
+        part = decode_content_part(content)
+        if part is None:
+            return []
+        parts.append(part)
+    members = {name: value for name, value in left.items() if (name, value) not in _FIXED}
+    for part in parts[:1]:
+        if isinstance(part, Text | Refusal):
+            begin_message(part, members, {})
+    return parts
+
+
+_FIXED = (("type", "message"), ("role", "assistant"))
+
+
+def decode_content_part(value: Any) -> Text | Refusal | None:
+    """None for what is neither. Its probabilities belong to the whole answer: see `logprobs_of`."""
+    left = dict(as_object(value) or {})
+    kind = left.pop("type", None)
+    text = left.pop("refusal" if kind == "refusal" else "text", None)
+    if not isinstance(text, str) or kind not in ("output_text", "refusal"):
+        return None
+    if kind == "refusal":
+        return Refusal(text, extras={NAME: left} if left else None)
+    part = Text(text, take_citations(left))
+    for name in ("annotations", "logprobs"):
+        if not left.get(name) or name == "logprobs":
+            left.pop(name, None)
+    part.extras = {NAME: left} if left else None
+    return part
+
+
+def logprobs_of(output: list[Any]) -> Logprobs | None:
+    found: list[Any] = []
+    for item in output:
+        for content in as_list((as_object(item) or {}).get("content")) or ():
+            found += as_list((as_object(content) or {}).get("logprobs")) or ()
+    return {"content": found} if found else None
+
+
+def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, losses: Losses) -> list[JsonObject]:
+    left = list((logprobs or {}).get("content") or ())
+    groups = list(grouped(parts))
+    items: list[JsonObject] = []
+    for start, group in groups:
+        last = start + len(group) == len(parts)
+        item = encode_item(group, start, status if last else COMPLETED, losses)
+        if item is None:
+            continue
+        items.append(item)
+        if item["type"] == "message":
+            for content in item["content"]:
+                share_logprobs(content, left, all_of_them=last)
+    return items
+
+
+def share_logprobs(content: JsonObject, left: list[Any], *, all_of_them: bool) -> None:
+    """Give a text those of the answer's token probabilities that it is made of."""
+    taken, length = 0, 0
+    while content["type"] == "output_text" and taken < len(left) and (all_of_them or length < len(content["text"])):
+        length += len(str((as_object(left[taken]) or {}).get("token", "")))
+        taken += 1
+    if taken:
+        content["logprobs"] = left[:taken]
+        del left[:taken]
+
+
+def encode_item(
+    group: list[Part], start: int, status: str, losses: Losses, identity: str | None = None
+) -> JsonObject | None:
+    """The item of these parts, with the id they bring, `identity`, or a new one. None for what became a loss.
+
+    `status` is that of a message that the answer was cut off with.
+    """
+    path = f"output[{start}]"
+    match group[0]:
+        case Text() | Refusal() as first:
+            own, _ = message_of(first)
+            # A message that came with its id would say itself that it is not complete.
+            status = COMPLETED if status == COMPLETED or "id" in own else "incomplete"
+            content = [encode_content_part(part, losses, f"{path}.content[{i}]") for i, part in enumerate(group)]
+            fixed = {"id": identity or new_id("msg_"), "type": "message", "role": "assistant", "status": status}
+            return {**fixed, "content": content, **own}
+        case ToolCall(kind="server") as call:
+            losses.add(path, f"another provider ran {call.name!r} itself: carried sealed, for it alone", "info")
+            return encode_thought(call, identity)
+        case ToolCall() as call:
+            kind = "ctc_" if call.kind == "custom" else "fc_"
+            return {"id": identity or new_id(kind), "status": COMPLETED, **encode_call(call, losses, path)}
+        case Thinking() as thought:
+            return encode_thought(thought, identity)
+        case Opaque() as part if part.dialect == NAME:
+            return part.value
+        case Opaque() as part:
+            losses.add(path, f"only {part.dialect} understands {part.type!r}: carried sealed, for it alone", "info")
+            return encode_thought(part, identity)
+        case part:
+            losses.add(path, f"{NAME} has no {type(part).__name__.lower()} in answers")
+            return None
+
+
+def encode_content_part(part: Part, losses: Losses, path: str) -> JsonObject:
+    """A text or a refusal as the content of a message."""
+    said = encode_part(part, losses, path, "output_text", "info") or {}
+    return {"annotations": [], "logprobs": [], **said} if said["type"] == "output_text" else said
+
+
+def identity_of(group: list[Part]) -> str | None:
+    """The id that an item's parts bring."""
+    match group[0]:
+        case Text() | Refusal() as first:
+            found = message_of(first)[0].get("id")
+        case Thinking() as thought:
+            found = thought.id
+        case ToolCall() as call:
+            found = own_members(call.extras, Losses(), "")[0].get("id")
+        case Opaque() as part if part.dialect == NAME:
+            found = part.value.get("id")
+        case _:
+            found = None
+    return found if isinstance(found, str) else None
