@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from wye.config import schema
+from wye.config.load import ENVIRONMENT
 from wye.ports import transport
 from wye.providers.rows import ROWS
 
@@ -33,18 +34,11 @@ configuration is good.
 
 | variable | stands for |
 |---|---|
-| `API_KEY` | `server.api_key` |
-| `WYE_AWS_ACCESS_KEY_ID`, `WYE_AWS_SECRET_ACCESS_KEY` | `server.aws_access_key_id`, `server.aws_secret_access_key` |
-| `LOG_LEVEL` | `server.log_level` |
-| `DEFAULT_MODEL` | `default_model` |
+$VARIABLES
 | `WYE_HOME` | `home` |
 | `WYE_CONFIG` | the configuration file |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` | `proxies` |
 | the key variables of the providers below | `providers.NAME.api_key` |
-| `AZURE_OPENAI_ENDPOINT`, `OPENAI_API_VERSION`, `AZURE_OPENAI_AD_TOKEN` | `base_url`, `api_version` and `bearer_token` of `providers.azure` |
-| `AWS_REGION` (else `AWS_DEFAULT_REGION`), `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` | `region`, `endpoint_url` of `providers.bedrock` |
-| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | `access_key_id`, `secret_access_key`, `session_token` of `providers.bedrock` |
-| `AWS_PROFILE`, `AWS_ROLE_ARN`, `AWS_EXTERNAL_ID`, `AWS_WEB_IDENTITY_TOKEN_FILE` | the settings of these names of `providers.bedrock` |
 
 This page is written by `scripts/generate_docs.py` from `src/wye/config/schema.py`.
 
@@ -73,12 +67,12 @@ As whom Wye calls Bedrock is decided by the first of these that is set; nothing 
 | web identity | `role_arn`, `web_identity_token_file` | the extra |
 | default chain | none: AWS's variables and files, the role of a container or a machine | the extra |
 
-The extra is installed with `pip install 'wye[bedrock]'`. Settings of different ways come from one source: a `profile` in
+The extra is installed with `pip install 'wye[bedrock]'`. These settings all come from one source: a `profile` in
 `wye.yaml` is not beaten by keys in the environment. `wye config test-aws` tells which way was taken and who you are.
 
-In the other direction AWS clients sign their calls of Wye. Their access key id is `wye` and their secret the server's API
-key, unless `server.aws_access_key_id` and `server.aws_secret_access_key` give a pair beside it. Any region will do.
-A proxy in between must leave `Host` as it is.
+In the other direction AWS clients sign their calls of Wye. Their access key id is `wye` and their secret is the
+server's API key; `server.aws_access_key_id` and `server.aws_secret_access_key` are a pair of your own beside it. Any
+region will do. A proxy in between must leave `Host` as it is.
 
 ```yaml
 server: {api_key: "${API_KEY}"}
@@ -123,7 +117,9 @@ def default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def render() -> str:
-    lines = [INTRO]
+    told_below = {row.key_env for row in ROWS.values()}
+    variables = [f"| `{name}` | `{'.'.join(path)}` |" for name, path in ENVIRONMENT.items() if name not in told_below]
+    lines = [INTRO.replace("$VARIABLES", "\n".join(variables))]
     for name, kind in SECTIONS:
         told = docstrings(kind)
         lines += [

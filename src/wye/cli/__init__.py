@@ -11,6 +11,7 @@ from wye import __version__
 COMMANDS = {
     "serve": "Start the server.",
     "models": "List, fetch, load and unload models.",
+    "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "check": "Say whether the configuration is good and the providers can be reached.",
 }
 

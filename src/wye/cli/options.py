@@ -13,15 +13,17 @@ from wye.config.schema import Config
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+env_file_option = click.option(
+    "--env-file", type=click.Path(path_type=Path), help="File with environment variables. [default: ./.env]"
+)
+
+
 def config_options(command: F) -> F:
     """`--config` and `--env-file`, as every command that reads the configuration takes them."""
     config = click.option(
         "--config", "config_file", type=click.Path(path_type=Path), help="Configuration file. [default: ./wye.yaml]"
     )
-    env = click.option(
-        "--env-file", type=click.Path(path_type=Path), help="File with environment variables. [default: ./.env]"
-    )
-    return config(env(command))
+    return config(env_file_option(command))
 
 
 def url_of(config: Config, port: int | None = None) -> str:

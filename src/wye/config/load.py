@@ -69,10 +69,9 @@ def load_config(
     Raises ConfigError with one clear message that names file and line, all unknown or wrong settings together.
     """
     env = read_environment(env_file) if environment is None else dict(environment)
-    env.setdefault("WYE_HOME", str(home_folder(None, env)))
-    document = read_document(file, env)
+    home = home_folder(None, env)
+    document = read_document(file, {**env, "WYE_HOME": str(home)})
     written = document.values if document else {}
-    home = Path(str(written.get("home") or env["WYE_HOME"])).expanduser()
     named: Tree = {}
     for name, path in ENVIRONMENT.items():
         if value := env.get(name):

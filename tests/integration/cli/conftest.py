@@ -51,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, without any key, proxy or setting in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if re.search(r"KEY|PROXY|proxy|WYE|LOG_LEVEL|DEFAULT_MODEL", name):
+        if re.search(r"KEY|PROXY|proxy|WYE|AWS|LOG_LEVEL|DEFAULT_MODEL", name):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WYE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -49,11 +49,6 @@ def test_every_other_source_is_stronger(tmp_path: Path) -> None:
     assert key.reveal() == "e"
 
 
-def test_they_are_in_the_home_that_the_file_names(tmp_path: Path) -> None:
-    write_saved(tmp_path / "mine", {"default_model": "saved"})
-    assert load(tmp_path, f"home: {tmp_path / 'mine'}").default_model == "saved"
-
-
 def test_a_mistake_in_them_names_their_file(tmp_path: Path) -> None:
     write_saved(tmp_path, {"server": {"prot": 1}})
     with pytest.raises(ConfigError, match=rf"{NAME}: server\.prot: unknown setting; did you mean 'port'"):
