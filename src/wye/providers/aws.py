@@ -127,6 +127,11 @@ class AwsCredentials:
 
         return await asyncio.to_thread(self._asking, ask)
 
+    def forget(self) -> None:
+        """Sign in anew for the next call: AWS has refused these keys, and a file may hold newer ones by now."""
+        if self.settings.method not in ("bearer token", "static keys"):
+            self._keys = self._source = None
+
     def unusable(self, reason: str) -> NoDeployment:
         """The one message about credentials that do not work: the provider, the method, why."""
         return NoDeployment(

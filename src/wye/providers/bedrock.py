@@ -9,13 +9,21 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from wye.kernel import clock
+from wye.kernel.errors import NoDeployment, UpstreamRefused
 from wye.kernel.sigv4 import sign
 from wye.ports.provider import Operation
 from wye.ports.transport import Origin
 from wye.providers.aws import AwsCredentials
 from wye.providers.endpoint import header_line, read_address
 
-SERVICE = "bedrock"
+_SERVICE = "bedrock"
+_ABOUT_CREDENTIALS = (
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+)
 
 
 class BedrockRuntime:
@@ -55,5 +63,15 @@ class BedrockRuntime:
         keys, region, origin = await self.credentials.keys(), await self.credentials.region(), await self.origin()
         path, _, query = target.partition(b"?")
         signed = {b"host": origin.authority.encode(), **headers}
-        added = sign(keys, region, SERVICE, method, path, query, signed, body, clock.wall_s())
+        added = sign(keys, region, _SERVICE, method, path, query, signed, body, clock.wall_s())
         return b"".join(b"%b: %b\r\n" % line for line in added.items())
+
+    def explain(self, error: UpstreamRefused) -> NoDeployment | None:
+        """What a refusal means when it is about this account's credentials, which are no concern of the caller's.
+
+        The next call signs in anew.
+        """
+        if error.kind not in _ABOUT_CREDENTIALS:
+            return None
+        self.credentials.forget()
+        return self.credentials.unusable(error.message)

@@ -176,13 +176,11 @@ def test_a_bearer_token_is_shown_to_bedrock(here: Run, aws: FakeAws) -> None:
     assert "hush" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("body", "says_why"), [(b"<html>", "refused with status 403"), (b"{}", "refused with status 403")]
-)
-def test_a_refusal_without_words(body: bytes, says_why: str, here: Run, aws: FakeAws) -> None:
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]"])
+def test_a_refusal_without_words(body: bytes, here: Run, aws: FakeAws) -> None:
     with FakeUpstream(lambda _: FakeAnswer([body], 403)) as gate:
         done = here("config", "test-aws", AWS_BEARER_TOKEN_BEDROCK="hush", AWS_ENDPOINT_URL_BEDROCK_RUNTIME=gate.url)
-    says(done, says_why)
+    says(done, "refused with status 403")
 
 
 @pytest.mark.parametrize(

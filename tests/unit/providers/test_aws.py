@@ -83,8 +83,13 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], says: str
     assert "hush" not in caught.value.message
 
 
+def without_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("botocore", *(f"botocore.{part}" for part in ("exceptions", "session", "credentials", "config"))):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 async def test_static_keys_need_neither_botocore_nor_a_call(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "botocore", None)
+    without_botocore(monkeypatch)
     found = credentials(**STATIC, session_token=Secret("t"))
     assert await found.keys() == Keys("AKIDUSER", "user-secret", "t")
     assert await found.region() == "us-east-1"
@@ -92,7 +97,7 @@ async def test_static_keys_need_neither_botocore_nor_a_call(aws: FakeAws, monkey
 
 
 async def test_without_botocore_the_other_ways_say_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "botocore", None)
+    without_botocore(monkeypatch)
     with pytest.raises(MissingExtra, match=r"pip install 'wye\[bedrock\]'"):
         await credentials().keys()
     with pytest.raises(NoDeployment, match=r"no region: set AWS_REGION, or providers\.bedrock\.region"):

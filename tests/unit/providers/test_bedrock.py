@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fake_aws import FakeAws
 from wye.drivers.http import HttpTransport
-from wye.kernel.errors import ConfigError
+from wye.kernel.errors import ConfigError, UpstreamRefused
 from wye.kernel.json import encode
 from wye.kernel.secret import Secret
 from wye.ports.transport import Clocks, Origin
@@ -110,3 +111,33 @@ def test_a_bearer_token_that_no_header_can_carry_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match="authorization") as caught:
         runtime(bearer_token=Secret("hush\r\nx: y"))
     assert "hush" not in caught.value.message
+
+
+def refused(kind: str, message: str) -> UpstreamRefused:
+    return UpstreamRefused(message, status=403, kind=kind)
+
+
+def test_a_refusal_of_the_accounts_keys_is_not_the_callers(aws: FakeAws) -> None:
+    bedrock = runtime(aws.url)
+    error = bedrock.explain(refused("ExpiredTokenException", "The security token is expired"))
+    assert error is not None
+    assert error.message == (
+        "Provider 'bedrock' has no usable AWS credentials. Tried static keys (AKIDUSER): The security token is expired"
+    )
+    assert bedrock.explain(refused("AccessDeniedException", "You don't have access to the model")) is None
+
+
+async def test_after_such_a_refusal_it_signs_in_anew(
+    aws: FakeAws, tmp_path: Path, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a file with temporary keys has been written anew."""
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    file.write_text("[dev]\naws_access_key_id = AKIDOLD\naws_secret_access_key = x\n")
+    bedrock = runtime(aws.url, access_key_id=None, secret_access_key=None, profile="dev")
+    target = bedrock.target("bedrock_converse", "chat", False, "m")
+    assert (await send(bedrock, transport, target))[0] == 403
+    file.write_text("[dev]\naws_access_key_id = AKIDUSER\naws_secret_access_key = user-secret\n")
+    assert (await send(bedrock, transport, target))[0] == 403
+    assert bedrock.explain(refused("UnrecognizedClientException", "invalid")) is not None
+    assert (await send(bedrock, transport, target))[0] == 200
