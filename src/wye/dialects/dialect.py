@@ -117,6 +117,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     decode_response: Callable[[JsonObject], ChatResponse]
     """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
     encode_response: Callable[[ChatResponse, Losses], JsonObject]
+    echo: Callable[[ChatRequest, ChatResponse], ChatResponse] | None = None
+    """An answer with what this dialect's answers repeat of their request; None where they repeat nothing."""
 
     decode_usage: Callable[[JsonObject], Usage]
     """The `usage` member of an answer. Figures of the wrong type count as unknown."""

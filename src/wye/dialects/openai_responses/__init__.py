@@ -6,7 +6,7 @@ from wye.dialects.openai_responses.encoder import Encoder
 from wye.dialects.openai_responses.errors import decode_error, encode_error, encode_stream_error
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.request import decode_request, encode_request
-from wye.dialects.openai_responses.response import decode_response, decode_usage, encode_response
+from wye.dialects.openai_responses.response import decode_response, decode_usage, echo, encode_response
 from wye.dialects.openai_responses.tap import TAP
 
 DIALECT = Dialect(
@@ -15,6 +15,7 @@ DIALECT = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    echo=echo,
     decode_usage=decode_usage,
     stream_decoder=Decoder,
     stream_encoder=Encoder,

@@ -123,21 +123,28 @@ class Decoder:
         if event is None:
             raise BadAnswer(f"The upstream sent {type_name(value)} where a stream event should be")
         kind = event.get("type") or frame.event
+        if kind == TEXT_DELTA and self._more_text(event, events):
+            return
         if kind == "error" or frame.event == "error" or kind == "response.failed" or event.get("error"):
             raise refusal(as_object(event.get("response")) or event)
         if not self._finished:
             self._event(str(kind), event, events)
 
-    def _event(self, kind: str, event: JsonObject, events: list[Event]) -> None:
-        place, content = event.get("output_index"), event.get("content_index")
+    def _more_text(self, event: JsonObject, events: list[Event]) -> bool:
+        """Nearly every event: a piece of the text that is already open."""
+        place, text = event.get("output_index"), event.get("delta")
         item = self._items.get(place) if isinstance(place, int) else None
-        if kind == TEXT_DELTA and item is not None and item.open is not None and item.content == content:
-            # Nearly every event: a piece of the text that is already open.
-            text = event.get("delta")
-            if isinstance(text, str) and not event.get("logprobs"):
-                item.length += len(text)
-                events.append(TextDelta(item.open, text))
-                return
+        if item is None or item.open is None or item.content != event.get("content_index") or event.get("logprobs"):
+            return False
+        if not isinstance(text, str) or not isinstance(item.part, Text):
+            return False
+        item.length += len(text)
+        events.append(TextDelta(item.open, text))
+        return True
+
+    def _event(self, kind: str, event: JsonObject, events: list[Event]) -> None:
+        place = event.get("output_index")
+        item = self._items.get(place) if isinstance(place, int) else None
         response = as_object(event.get("response"))
         if response is not None and kind in _BEGINNINGS:
             self._start(response, events)

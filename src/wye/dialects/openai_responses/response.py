@@ -220,8 +220,7 @@ def encode_head(
         "output": [],
         "service_tier": tier if tier is None else _TIERS.get(tier, tier),
         "usage": None,
-        **SETTINGS,
-        **repeated,
+        **(repeated or SETTINGS),
         **own,
     }
 
@@ -254,4 +253,4 @@ def repeated(request: ChatRequest) -> Extras:
     """The settings of a request, as its answer repeats them."""
     instructions = [message for message in request.messages[:1] if form_of(message.extras).get("instructions")]
     said = encode_request(replace(request, messages=instructions), Losses(), Quirks())
-    return {NAME: {FORM: {name: said[name] for name in _REPEATED if name in said}}}
+    return {NAME: {FORM: {**SETTINGS, **{name: said[name] for name in _REPEATED if name in said}}}}

@@ -53,6 +53,8 @@ async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whol
         reply.close()
         if adapted.rewrite is not None:
             response = fold(adapted.rewrite(unfold(response)))
+        if exchange.dialect.echo is not None:
+            response = exchange.dialect.echo(request, response)
         return Whole(encode(exchange.dialect.encode_response(response, exchange.losses)), response.usage)
     except BaseException:
         reply.close()
