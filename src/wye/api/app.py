@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from wye.api.asgi import Application, Receive, Scope, Send
+from wye.api.caller import Caller, caller_of
 from wye.api.edge import (
     CallerLeft,
-    Departure,
-    Departures,
-    Head,
-    Receive,
-    Scope,
-    Send,
+    answer,
     as_wye_error,
+    asks_for_plain_text,
+    header_lines,
     id_headers,
     read_body,
+    request_id_of,
     send_error,
-    send_whole,
+    wants_strict,
 )
 from wye.dialects.dialect import Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
@@ -26,10 +26,8 @@ from wye.kernel import clock
 from wye.kernel.errors import NotFound
 from wye.kernel.json import encode
 from wye.ports.provider import Operation
-from wye.ports.transport import Headers
 
 HotRoutes = dict[str, tuple[Operation, Dialect]]
-Pages = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PLAIN_TEXT = b"text/plain; charset=utf-8"
 
@@ -41,7 +39,7 @@ class App:
         self,
         pipeline: Pipeline,
         hot: HotRoutes,
-        pages: Pages,
+        pages: Application,
         *,
         body_limit: int,
         lifespan: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]],
@@ -50,7 +48,6 @@ class App:
         self._hot = hot
         self._pages = pages
         self._body_limit = body_limit
-        self._departures = Departures()
         self._start, self._stop = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +55,7 @@ class App:
         if kind == "http":
             found = self._hot.get(scope["path"])
             if found is not None and scope["method"] == "POST":
-                await self._serve(scope, receive, send, *found)
+                await self._serve(caller_of(scope, receive, send), *found)
             elif (path := _plain_path(scope)) != scope["path"]:
                 await self({**scope, "path": path, "root_path": ""}, receive, send)
             else:
@@ -68,60 +65,57 @@ class App:
         else:
             await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, operation: Operation, dialect: Dialect) -> None:
-        headers = dict(scope["headers"])
-        head = Head(headers)
+    async def _serve(self, caller: Caller, operation: Operation, dialect: Dialect) -> None:
+        headers = caller.headers
+        request_id = request_id_of(headers)
         exchange: Exchange | None = None
-        departure: Departure | None = None
         begun = False
         try:
             principal = self.pipeline.auth.principal(headers)
-            body = await read_body(receive, head, self._body_limit)
-            departure = self._departures.watch(receive)
-            exchange = Exchange(head.request_id, dialect, body, headers, principal, clock.monotonic_s(), head.strict)
+            body = await read_body(caller, self._body_limit)
+            caller.cancel_if_left()
+            exchange = Exchange(
+                request_id, dialect, body, headers, principal, clock.monotonic_s(), wants_strict(headers)
+            )
             if operation == "count_tokens":
-                await self._count(exchange, send)
+                await self._count(exchange, caller)
                 return
-            answer = await self.pipeline.chat(exchange)
-            if isinstance(answer, Whole):
-                await send_whole(send, 200, answer.body, _headers(exchange))
+            found = await self.pipeline.chat(exchange)
+            if isinstance(found, Whole):
+                await answer(caller, 200, found.body, _lines(exchange))
             else:
                 begun = True
-                await self._stream(exchange, answer, head, send)
+                await self._stream(exchange, found, caller)
         except CallerLeft:
             return
         except asyncio.CancelledError:
-            if departure is None or not departure.left:
+            if not caller.left:
                 raise
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
         except Exception as error:  # the edge: whatever went wrong, the caller gets an answer and the log the rest
-            known = as_wye_error(error, head.request_id)
+            known = as_wye_error(error, request_id)
             if not begun:
-                await send_error(send, known, dialect, head.request_id, _about(exchange) if exchange else [])
-        finally:
-            if departure is not None:
-                departure.stop()
+                await send_error(caller, known, dialect, request_id, _about(exchange) if exchange else b"")
 
-    async def _stream(self, exchange: Exchange, stream: Stream, head: Head, send: Send) -> None:
-        content_type = _PLAIN_TEXT if head.accepts_plain_text else exchange.dialect.framing.content_type
-        headers = [(b"content-type", content_type), (b"cache-control", b"no-cache"), *_headers(exchange)]
+    async def _stream(self, exchange: Exchange, stream: Stream, caller: Caller) -> None:
+        content_type = _PLAIN_TEXT if asks_for_plain_text(caller.headers) else exchange.dialect.framing.content_type
+        lines = b"content-type: %b\r\ncache-control: no-cache\r\n%b" % (content_type, _lines(exchange))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while chunk := await stream.next():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            caller.begin(200, lines, None)
+            await stream.relay(caller)
         finally:
             self.pipeline.finish(exchange, stream)
-        await send({"type": "http.response.body", "body": b""})
+        await caller.end()
 
-    async def _count(self, exchange: Exchange, send: Send) -> None:
+    async def _count(self, exchange: Exchange, caller: Caller) -> None:
         if exchange.dialect.encode_count is None:
             raise NotFound(f"{exchange.dialect.name} has no operation to count tokens")
         tokens, exact = await self.pipeline.count_tokens(exchange)
         if not exact:
             exchange.losses.add("input_tokens", "estimated: this model's tokenizer is not at hand", "info")
-        await send_whole(send, 200, encode(exchange.dialect.encode_count(tokens)), _headers(exchange))
+        await answer(caller, 200, encode(exchange.dialect.encode_count(tokens)), _lines(exchange))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -142,18 +136,17 @@ def _plain_path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
 
 
-def _headers(exchange: Exchange) -> Headers:
-    return id_headers(exchange.request_id, exchange.dialect) + _about(exchange)
+def _lines(exchange: Exchange) -> bytes:
+    """What Wye says about an answer besides its content, as header lines."""
+    return header_lines(id_headers(exchange.request_id, exchange.dialect)) + _about(exchange)
 
 
-def _about(exchange: Exchange) -> Headers:
-    """What Wye says about an answer besides its content."""
-    headers: Headers = []
+def _about(exchange: Exchange) -> bytes:
+    lines = b""
     if exchange.deployment is not None:
-        headers.append((b"x-wye-deployment", exchange.deployment.id_header))
-        headers.append((b"x-wye-attempts", b"%d" % exchange.attempts))
-    if exchange.losses:
-        headers.append((b"x-wye-loss", exchange.losses.header().encode()))
+        lines = b"%bx-wye-attempts: %d\r\n" % (exchange.deployment.id_line, exchange.attempts)
     if exchange.reservation is not None:
-        headers += exchange.reservation.headers
-    return headers
+        lines += exchange.reservation.lines
+    if exchange.losses:
+        lines += b"x-wye-loss: %b\r\n" % exchange.losses.header().encode()
+    return lines

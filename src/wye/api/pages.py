@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from wye import __version__
 from wye.api import openapi
-from wye.api.edge import Head, as_wye_error, error_headers, id_headers
+from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
 from wye.api.metrics import render_metrics
 from wye.api.routes import HOT_ROUTES, PAGES, Page
 from wye.dialects.dialect import Dialect
@@ -96,7 +96,7 @@ class Pages:
 
         async def guarded(request: Request) -> Response:
             headers = dict(request.headers.raw)
-            request_id = Head(headers).request_id
+            request_id = request_id_of(headers)
             try:
                 if not page.open:
                     self._pipeline.auth.principal(headers)
@@ -114,7 +114,7 @@ class Pages:
         allowed = (raised.headers or {}).get("Allow", "")
         if any(path in hot.paths for hot in HOT_ROUTES):
             allowed = "POST"
-        request_id = Head(dict(request.headers.raw)).request_id
+        request_id = request_id_of(dict(request.headers.raw))
         if not allowed:
             error = NotFound(f"There is no route {method} {path}. GET /docs lists them.", code="unknown_route")
             return self._failed(request, error, request_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import math
 import signal
 import socket
 from pathlib import Path
@@ -15,8 +14,6 @@ import click
 from wye.cli.options import config_options, url_of
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError
-
-_BACKLOG = 2048
 
 
 @click.command()
@@ -63,7 +60,7 @@ def bind(config: Config) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        listener.listen()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --port or --host.") from None
@@ -73,8 +70,7 @@ def bind(config: Config) -> socket.socket:
 
 def run(config: Config, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; running answers may finish within `server.grace_s`."""
-    import uvicorn
-
+    from wye.api.http.server import make_server
     from wye.wiring import create_app
 
     # To be told to stop is no failure. uvicorn raises the signal once more when it has stopped.
@@ -84,18 +80,7 @@ def run(config: Config, listener: socket.socket) -> None:
     app = create_app(config)
     for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
         click.echo(line)
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_graceful_shutdown=math.ceil(config.server.grace_s),
-        backlog=_BACKLOG,
-    )
-    uvicorn.Server(settings).run(sockets=[listener])
+    make_server(app, config.server.grace_s).run(sockets=[listener])
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

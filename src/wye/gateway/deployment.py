@@ -32,7 +32,7 @@ class Meter:
 
 
 class Deployment:
-    __slots__ = ("clocks", "id", "id_header", "meter", "model", "model_json", "provider")
+    __slots__ = ("clocks", "id", "id_line", "meter", "model", "model_json", "provider")
 
     def __init__(self, provider: Provider, model: str, clocks: Clocks) -> None:
         self.provider = provider
@@ -40,7 +40,8 @@ class Deployment:
         self.model_json = Raw(encode(model))
         self.clocks = clocks
         self.id = f"{provider.name}/{model}"
-        self.id_header = self.id.encode("ascii", "replace").replace(b"\r", b"?").replace(b"\n", b"?")
+        plain = "".join(character if character.isprintable() else "?" for character in self.id)
+        self.id_line = b"x-wye-deployment: %b\r\n" % plain.encode("ascii", "replace")
         self.meter = Meter()
 
 

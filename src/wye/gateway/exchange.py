@@ -53,6 +53,16 @@ class Whole(msgspec.Struct):
     usage: Usage | None
 
 
+class Outlet(Protocol):
+    """Where an answer's bytes go."""
+
+    def say(self, data: bytes) -> bool:
+        """False: await `drained` before saying more."""
+        ...
+
+    async def drained(self) -> None: ...
+
+
 class Stream(Protocol):
     """An answer on its way to the caller, in the caller's dialect."""
 
@@ -60,8 +70,8 @@ class Stream(Protocol):
     failed: bool
     """Whether it broke off after it had begun."""
 
-    async def next(self) -> bytes:
-        """The next bytes for the caller; b"" at the end. An UpstreamError has become the last bytes."""
+    async def relay(self, outlet: Outlet) -> None:
+        """Say all of it, no faster than it is taken. An UpstreamError becomes the last that is said."""
         ...
 
     def close(self) -> None:

@@ -16,11 +16,12 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Reservation(msgspec.Struct):
-    """What a call was granted. `headers` tell the caller what is left (`x-ratelimit-remaining-requests`, ...)."""
+    """What a call was granted. `lines` tell the caller what is left: ready header lines, each ended by CRLF
+    (`x-ratelimit-remaining-requests: 59`)."""
 
     principal: str
     tokens: int
-    headers: list[tuple[bytes, bytes]]
+    lines: bytes
 
 
 class Limiter(Protocol):

@@ -51,20 +51,36 @@ class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From one event of a stream to the next."""
 
 
+class Sink(Protocol):
+    """Takes a body as it comes, without a task being woken for each piece."""
+
+    deadline_s: float
+    """On the clock of `kernel.clock.monotonic_s`: when more must have come. It may move with each piece."""
+
+    def take(self, data: bytes) -> bool:
+        """False: no more for now. An UpstreamError comes out of `Reply.pour`."""
+        ...
+
+
 class Reply(Protocol):
     """An answer whose headers have come. Close it: an unread rest is discarded with its connection."""
 
     status: int
-    headers: Headers
 
-    def header(self, name: bytes) -> bytes | None:
-        """The first header of that lower-case name."""
-        ...
+    @property
+    def headers(self) -> HeaderMap: ...
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
         """The next bytes of the body as they come; b"" at its end.
 
         Raises ClockExpired naming `clock` after `timeout_s` without a byte, StreamCut when the connection ends first.
+        """
+        ...
+
+    async def pour(self, sink: Sink, clock: str) -> bool:
+        """Give the body to `sink` as it comes, until it takes no more (False) or the body has ended (True).
+
+        Raises ClockExpired naming `clock` at the sink's deadline, StreamCut when the connection ends first.
         """
         ...
 

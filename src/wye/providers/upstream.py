@@ -88,7 +88,7 @@ class UpstreamProvider:
         finally:
             reply.close()
         if reply.status >= 400:
-            raise self.dialect.decode_error(reply.status, dict(reply.headers), answer)
+            raise self.dialect.decode_error(reply.status, reply.headers, answer)
         try:
             tokens = (as_object(decode(answer)) or {}).get("input_tokens")
         except JsonError:

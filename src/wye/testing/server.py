@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-import uvicorn
-
 from wye.api.app import App
+from wye.api.http.server import make_server
 from wye.config.schema import Config
 from wye.wiring import create_app
 
@@ -25,8 +24,7 @@ class WyeServer:
         self.app: App = create_app(config if config is not None else {"local": {"enabled": False}})
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        settings = uvicorn.Config(self.app, log_config=None, access_log=False, server_header=False)
-        self._server = uvicorn.Server(settings)
+        self._server = make_server(self.app, grace_s=5)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="wye", daemon=True)
 
     @property

@@ -9,11 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from wye.api import edge
 from wye.api.app import App
 from wye.canon.usage import Usage
 from wye.dialects.registry import DIALECTS
-from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
 from wye.kernel.errors import BadRequest
@@ -34,14 +33,14 @@ class StreamDouble:
         self.failed = False
         self.closed = False
 
-    async def next(self) -> bytes:
-        piece = self.pieces.pop(0) if self.pieces else b""
-        if isinstance(piece, Exception):
-            raise piece
-        if isinstance(piece, float):
-            await asyncio.sleep(piece)
-            return b"late"
-        return piece
+    async def relay(self, outlet: Outlet) -> None:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, float):
+                await asyncio.sleep(piece)
+            elif not outlet.say(piece):
+                await outlet.drained()
 
     def close(self) -> None:
         self.closed = True
@@ -161,7 +160,7 @@ async def test_a_start_that_fails_is_told() -> None:
 async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     def answer(exchange: Exchange) -> Whole:
         exchange.losses.add("seed", "has no equal", "warning")
-        exchange.reservation = Reservation("a", 1, [(b"x-ratelimit-limit-requests", b"5")])
+        exchange.reservation = Reservation("a", 1, b"x-ratelimit-limit-requests: 5\r\n")
         return Whole(b"{}", None)
 
     app, _ = make(answer)
@@ -208,10 +207,7 @@ async def test_an_error_is_told_in_the_callers_dialect() -> None:
     assert json.loads(sent[1]["body"])["error"]["param"] == "model"
 
 
-async def test_when_the_caller_leaves_the_stream_is_settled_and_nothing_more_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(edge, "_WATCH_AFTER_S", 0.01)
+async def test_when_the_caller_leaves_the_stream_is_settled_and_nothing_more_said() -> None:
     stream, left = StreamDouble(b"one", 30.0), asyncio.Event()
     app, pipeline = make(lambda _: stream)
     running = asyncio.create_task(run(app, left=left))

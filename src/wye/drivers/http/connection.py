@@ -9,7 +9,9 @@ from typing import Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade
 
 from wye.drivers.http.reply import HttpReply
+from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
+from wye.ports.transport import Sink
 
 MAX_HEAD_BYTES = 65_536
 """The most that may come without a byte of body: a head, interim answers, trailers, chunk extensions."""
@@ -55,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_peer",
         "_reply",
         "_silent_bytes",
+        "_sink",
         "_timeout_s",
         "_timer",
         "_timer_at",
@@ -72,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._reply: HttpReply | None = None
+        self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._clock = ""
         self._timeout_s = 0.0
@@ -120,6 +124,14 @@ class Connection(asyncio.Protocol):
             elif isinstance(reply.error, KeptConnectionLost):
                 self._keeper.lose(self)  # its place was meant for this caller, who is gone
             raise
+
+    async def wait_with(self, sink: Sink, clock: str) -> None:
+        """Until `wake`, while what comes goes to the sink."""
+        self._sink = sink
+        try:
+            await self.wait(sink.deadline_s - monotonic_s(), clock)
+        finally:
+            self._sink = None
 
     def wake(self) -> None:
         waiter = self._waiter
@@ -182,7 +194,7 @@ class Connection(asyncio.Protocol):
             if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
                 self._paused = True
                 self._transport.pause_reading()
-            self.wake()
+            reply.came()
         else:
             self._silent_bytes += len(data)
             if self._silent_bytes >= MAX_HEAD_BYTES:
@@ -230,7 +242,8 @@ class Connection(asyncio.Protocol):
         self._timer_at = inf
         if self._waiter is None:
             return
-        if self._loop.time() < self._deadline - _TIMER_RESOLUTION_S:
-            self._arm(self._deadline)
+        deadline = self._deadline if self._sink is None else self._sink.deadline_s
+        if self._loop.time() < deadline - _TIMER_RESOLUTION_S:
+            self._arm(deadline)
         else:
             self.end(ClockExpired(self._clock, self._timeout_s))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import zlib
 
-from wye.drivers.http.reply import HttpReply, read_whole
+from wye.drivers.http.reply import HttpReply, pour_by_reading, read_whole
 from wye.kernel.errors import BadAnswer, StreamCut
-from wye.ports.transport import Reply
+from wye.ports.transport import Reply, Sink
 
 MAX_DECODED_BYTES = 262_144
 """The most that one `read` gives back, however well it was compressed."""
@@ -60,10 +60,8 @@ class DecodedReply:
         self._reply = reply
         self._decoder = Decoder()
         self.status = reply.status
-        self.headers = [line for line in reply.headers if line[0] not in (b"content-encoding", b"content-length")]
-
-    def header(self, name: bytes) -> bytes | None:
-        return next((value for known, value in self.headers if known == name), None)
+        hidden = (b"content-encoding", b"content-length")
+        self.headers = {name: value for name, value in reply.headers.items() if name not in hidden}
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
         decoded = self._feed(b"")
@@ -75,6 +73,9 @@ class DecodedReply:
                 raise StreamCut("The upstream's compressed answer ended before it was complete")
             decoded = self._feed(data)
         return decoded
+
+    async def pour(self, sink: Sink, clock: str) -> bool:
+        return await pour_by_reading(self, sink, clock)
 
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
         return await read_whole(self, limit, timeout_s)
@@ -92,7 +93,10 @@ class DecodedReply:
 
 def decoded(reply: HttpReply) -> Reply:
     """The answer in plain bytes. Raises BadAnswer, and closes it, for an encoding other than gzip and deflate."""
-    match (reply.header(b"content-encoding") or b"").strip().lower():
+    encoding = reply.headers.get(b"content-encoding")
+    if encoding is None:
+        return reply
+    match encoding.strip().lower():
         case b"" | b"identity":
             return reply
         case b"gzip" | b"x-gzip" | b"deflate":

@@ -8,7 +8,7 @@ from httptools import HttpParserError, HttpResponseParser
 
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
-from wye.ports.transport import Headers, Reply
+from wye.ports.transport import Reply, Sink
 
 
 class Carrier(Protocol):
@@ -18,6 +18,7 @@ class Carrier(Protocol):
     def end(self, error: UpstreamError) -> None: ...
     def drained(self) -> None: ...
     async def wait(self, timeout_s: float, clock: str) -> None: ...
+    async def wait_with(self, sink: Sink, clock: str) -> None: ...
 
 
 class HttpReply:
@@ -32,7 +33,9 @@ class HttpReply:
         "headers",
         "on_body",
         "parser",
+        "refusal",
         "reusable",
+        "sink",
         "status",
     )
 
@@ -41,20 +44,18 @@ class HttpReply:
         self.bodiless = bodiless
         self.status = 0
         """0 until the head has come to its end."""
-        self.headers: Headers = []
+        self.headers: dict[bytes, bytes] = {}
         self.chunks: list[bytes] = []
         self.on_body = self.chunks.append  # called by the parser itself: no Python frame per chunk
         self.complete = False
         self.reusable = True
         """Whether the connection can carry another exchange after this one."""
         self.error: UpstreamError | None = None
+        self.sink: Sink | None = None
+        """Takes what comes, while somebody pours."""
+        self.refusal: UpstreamError | None = None
+        """What the sink raised."""
         self.parser: HttpResponseParser | None = HttpResponseParser(self)
-
-    def header(self, name: bytes) -> bytes | None:
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
         chunks = self.chunks
@@ -71,7 +72,48 @@ class HttpReply:
             self._carrier.drained()
         return data
 
+    async def pour(self, sink: Sink, clock: str) -> bool:
+        while True:
+            if self.chunks and not self._give(sink):
+                if self.refusal is not None:
+                    raise self.refusal
+                return False
+            if self.complete:
+                return True
+            if self.error is not None:
+                raise self.error
+            self.sink = sink
+            try:
+                await self._carrier.wait_with(sink, clock)
+            finally:
+                self.sink = None
+            if self.refusal is not None:
+                raise self.refusal
+
+    def came(self) -> None:
+        """A piece of the body has come, or several, and not its end: to whoever reads or pours."""
+        sink = self.sink
+        if sink is None or not self._give(sink):
+            self._carrier.wake()
+
+    def _give(self, sink: Sink) -> bool:
+        chunks = self.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        if not self.complete:
+            self._carrier.drained()
+        try:
+            return sink.take(data)
+        except UpstreamError as error:
+            self.refusal = error
+            return False
+
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
+        if self.complete:
+            body = b"".join(self.chunks)
+            if len(body) <= limit:
+                self.chunks.clear()
+                return body
         return await read_whole(self, limit, timeout_s)
 
     def close(self) -> None:
@@ -85,7 +127,7 @@ class HttpReply:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # the rest are trailers
-            self.headers.append((name.lower(), value))
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         assert self.parser is not None
@@ -110,7 +152,7 @@ class HttpReply:
         """Whether the connection's end is the body's end: https://www.rfc-editor.org/rfc/rfc9112#section-6.3"""
         if not self.status:
             return False
-        return self.header(b"content-length") is None and self.header(b"transfer-encoding") is None
+        return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
 
 
 async def read_whole(reply: Reply, limit: int, timeout_s: float) -> bytes:
@@ -128,3 +170,11 @@ async def read_whole(reply: Reply, limit: int, timeout_s: float) -> bytes:
     except ClockExpired as error:
         raise ClockExpired(error.clock, timeout_s) from None  # it knew only what was left
     return b"".join(parts)
+
+
+async def pour_by_reading(reply: Reply, sink: Sink, clock: str) -> bool:
+    """`Reply.pour` in terms of `Reply.read`."""
+    while data := await reply.read(max(0.0, sink.deadline_s - monotonic_s()), clock):
+        if not sink.take(data):
+            return False
+    return True

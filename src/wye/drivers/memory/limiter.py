@@ -14,41 +14,43 @@ _IDLE_S = 120.0
 
 
 class _Bucket:
-    __slots__ = ("_left_name", "_limit_line", "capacity", "level", "rate")
+    __slots__ = ("_filled_s", "_lines", "_what", "capacity", "level", "rate")
 
-    def __init__(self, per_minute: int, what: bytes) -> None:
+    def __init__(self, per_minute: int, what: str, now: float) -> None:
         self.capacity = self.level = float(per_minute)
         self.rate = per_minute / 60
-        self._limit_line = (b"x-ratelimit-limit-" + what, b"%d" % per_minute)
-        self._left_name = b"x-ratelimit-remaining-" + what
+        self._filled_s = now
+        self._what = what
+        self._lines = f"x-ratelimit-limit-{what}: {per_minute}\r\nx-ratelimit-remaining-{what}: ".encode()
 
-    def refill(self, seconds: float) -> None:
-        level = self.level + seconds * self.rate
-        self.level = level if level < self.capacity else self.capacity
-
-    def check(self, amount: int, what: str) -> None:
+    def check(self, amount: int, now: float) -> None:
         """Raises LimitExceeded. More than the capacity passes when the bucket is full."""
-        if amount <= self.level or self.level >= self.capacity:
+        level = self.level + (now - self._filled_s) * self.rate
+        self._filled_s = now
+        if level >= self.capacity:
+            self.level = self.capacity
             return
-        wait_s = (min(amount, self.capacity) - self.level) / self.rate
-        raise LimitExceeded(
-            f"This key may use {self.capacity:.0f} {what} per minute; try again in {wait_s:.1f} s",
-            retry_after_s=wait_s,
-        )
+        self.level = level
+        if amount > level:
+            wait_s = (min(amount, self.capacity) - level) / self.rate
+            raise LimitExceeded(
+                f"This key may use {self.capacity:.0f} {self._what} per minute; try again in {wait_s:.1f} s",
+                retry_after_s=wait_s,
+            )
 
-    def take(self, amount: int) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-        """Take so much; what to tell the caller of the limit and of what is left."""
-        self.level -= amount
-        left = self.level if self.level > 0 else 0
-        return self._limit_line, (self._left_name, b"%d" % left)
+    def take(self, amount: int) -> bytes:
+        """Take so much; the header lines that tell the caller of the limit and of what is left."""
+        self.level = level = self.level - amount
+        return b"%b%d\r\n" % (self._lines, level if level > 0 else 0)
 
 
 class _Account:
     __slots__ = ("requests", "running", "seen", "tokens")
 
     def __init__(self, limits: Limits, now: float) -> None:
-        self.requests = _Bucket(limits.requests_per_minute, b"requests") if limits.requests_per_minute else None
-        self.tokens = _Bucket(limits.tokens_per_minute, b"tokens") if limits.tokens_per_minute else None
+        per_minute, tokens = limits.requests_per_minute, limits.tokens_per_minute
+        self.requests = _Bucket(per_minute, "requests", now) if per_minute else None
+        self.tokens = _Bucket(tokens, "tokens", now) if tokens else None
         self.running = 0
         self.seen = now
 
@@ -61,21 +63,22 @@ class MemoryLimiter:
 
     def reserve(self, principal: str, tokens: int) -> Reservation:
         now = clock.monotonic_s()
-        account = self._account(principal, now)
+        account = self._accounts.get(principal) or self._open(principal, now)
+        account.seen = now
         limit = self._limits.concurrent
         if limit is not None and account.running >= limit:
             raise LimitExceeded(f"This key may have {limit} calls running at the same time", retry_after_s=1)
         of_requests, of_tokens = account.requests, account.tokens
         if of_requests is not None:
-            of_requests.check(1, "requests")
-        headers: list[tuple[bytes, bytes]] = []
+            of_requests.check(1, now)
+        lines = b""
         if of_tokens is not None:
-            of_tokens.check(tokens, "tokens")
-            headers += of_tokens.take(tokens)
+            of_tokens.check(tokens, now)
+            lines = of_tokens.take(tokens)
         if of_requests is not None:
-            headers += of_requests.take(1)
+            lines += of_requests.take(1)
         account.running += 1
-        return Reservation(principal, tokens, headers)
+        return Reservation(principal, tokens, lines)
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         account = self._accounts.get(reservation.principal)
@@ -85,18 +88,9 @@ class MemoryLimiter:
         if account.tokens is not None:
             account.tokens.level = min(account.tokens.capacity, account.tokens.level + reservation.tokens - tokens)
 
-    def _account(self, principal: str, now: float) -> _Account:
-        account = self._accounts.get(principal)
-        if account is None:
-            self._sweep(now)
-            account = self._accounts[principal] = _Account(self._limits, now)
-            return account
-        passed = now - account.seen
-        account.seen = now
-        if account.requests is not None:
-            account.requests.refill(passed)
-        if account.tokens is not None:
-            account.tokens.refill(passed)
+    def _open(self, principal: str, now: float) -> _Account:
+        self._sweep(now)
+        account = self._accounts[principal] = _Account(self._limits, now)
         return account
 
     def _sweep(self, now: float) -> None:

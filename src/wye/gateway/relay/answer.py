@@ -26,4 +26,4 @@ async def raise_refusal(reply: Reply, dialect: Dialect) -> NoReturn:
     except UpstreamError:
         body = b""
     reply.close()
-    raise dialect.decode_error(reply.status, dict(reply.headers), body)
+    raise dialect.decode_error(reply.status, reply.headers, body)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from wye.canon.events import End, Event, Failure, Finish, Ping, Start, UsageReport, is_content
 from wye.canon.usage import Usage
+from wye.gateway.exchange import Outlet
 from wye.kernel import clock
 from wye.kernel.errors import ClockExpired, UpstreamError, WyeError
 from wye.ports.transport import Clocks, Reply
 
 
 class RelayedStream:
-    """Implements `exchange.Stream`. A subclass says what an upstream's bytes amount to for the caller."""
+    """Implements `exchange.Stream`, and `transport.Sink` for the upstream's bytes: each piece goes to the caller in the
+    same moment. A subclass says what it amounts to."""
 
     def __init__(self, reply: Reply, clocks: Clocks) -> None:
         self._reply = reply
@@ -18,7 +20,9 @@ class RelayedStream:
         self._held = b""
         self._content = False
         self._over = False
-        self._moved_s = clock.monotonic_s()
+        self._gap_s = clocks.gap_s
+        self._outlet: Outlet | None = None
+        self.deadline_s = clock.monotonic_s() + clocks.gap_s
         self.usage: Usage | None = None
         self.failed = False
 
@@ -28,29 +32,37 @@ class RelayedStream:
         Raises UpstreamError when the stream fails that early.
         """
         first_token_s = self._clocks.first_token_s
-        deadline_s = self._moved_s + first_token_s
+        deadline_s = clock.monotonic_s() + first_token_s
         while not self._content and not self._over:
             left_s = deadline_s - clock.monotonic_s()
             if left_s <= 0:
                 raise ClockExpired("first_token_s", first_token_s)
             self._held += self._said(await self._reply.read(left_s, "first_token_s"))
 
-    async def next(self) -> bytes:
-        if self._held:
-            held, self._held = self._held, b""
-            return held
+    async def relay(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        free = outlet.say(self._held)
+        self._held = b""
+        self._move()
         while not self._over:
+            if not free:
+                await outlet.drained()
+                self._move()  # the caller was slow, not the upstream
             try:
-                left_s = self._moved_s + self._clocks.gap_s - clock.monotonic_s()
-                if left_s <= 0:
-                    raise ClockExpired("gap_s", self._clocks.gap_s)
-                said = self._said(await self._reply.read(left_s, "gap_s"))
+                if await self._reply.pour(self, "gap_s"):
+                    outlet.say(self._said(b""))
             except UpstreamError as error:
                 self.failed = self._over = True
-                return self._error(error)
-            if said:
-                return said
-        return b""
+                known = ClockExpired("gap_s", self._gap_s) if isinstance(error, ClockExpired) else error
+                outlet.say(self._error(known))
+            free = False
+
+    def take(self, data: bytes) -> bool:
+        return self._give(self._said(data))
+
+    def _give(self, said: bytes) -> bool:
+        assert self._outlet is not None
+        return (not said or self._outlet.say(said)) and not self._over
 
     def close(self) -> None:
         self._reply.close()
@@ -66,10 +78,13 @@ class RelayedStream:
         """The bytes that end the caller's stream with an error."""
         raise NotImplementedError
 
+    def _move(self) -> None:
+        self.deadline_s = clock.monotonic_s() + self._gap_s
+
     def _note(self, event: Event) -> None:
         """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
         if not isinstance(event, Ping):
-            self._moved_s = clock.monotonic_s()
+            self._move()
         match event:
             case Start() | UsageReport():
                 if event.usage is not None:

@@ -1,0 +1,108 @@
+"""Whoever sent a request, and the way back to it: the same words whether Wye's own server or another one runs below."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from wye.api.asgi import Message, Receive, Scope, Send
+from wye.ports.transport import HeaderMap
+
+DIRECT = "wye.caller"
+"""The name in a scope's extensions under which a server offers a Caller beside ASGI's messages."""
+
+
+class Caller(Protocol):
+    headers: HeaderMap
+    left: bool
+    """Whether it closed the connection before its answer was complete."""
+
+    async def read(self) -> bytes | None:
+        """The next of the request's body; b"" at its end, None when the caller left before that."""
+        ...
+
+    def cancel_if_left(self) -> None:
+        """From now on cancel the running task when the caller leaves before its answer is complete."""
+        ...
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None:
+        """The head of the answer. `lines` are ready header lines, each ended by CRLF, without content-length and
+        connection; `length` is the body's in bytes, None when it goes out in pieces, as it comes."""
+        ...
+
+    def say(self, data: bytes) -> bool:
+        """More of the answer's body. False: await `drained` before saying more."""
+        ...
+
+    async def drained(self) -> None:
+        """Until the caller has taken most of what was said."""
+        ...
+
+    async def end(self) -> None:
+        """The answer is complete."""
+        ...
+
+
+def caller_of(scope: Scope, receive: Receive, send: Send) -> Caller:
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    return extensions.get(DIRECT) or AsgiCaller(scope, receive, send)
+
+
+class AsgiCaller:
+    """By ASGI's messages, under any server that speaks it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers: HeaderMap = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self._unsent: list[Message] = []
+        self._whole = False
+        self._watcher: asyncio.Task[None] | None = None
+        self.left = False
+
+    async def read(self) -> bytes | None:
+        while not self._whole:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.left = True
+                return None
+            self._whole = not message.get("more_body")
+            if body := message.get("body"):
+                return body
+        return b""
+
+    def cancel_if_left(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is served by a task"
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
+
+    async def _watch(self, task: asyncio.Task[Any]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        task.cancel()
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None:
+        headers = [tuple(line.split(b": ", 1)) for line in lines.split(b"\r\n")[:-1]]
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+        self._unsent.append({"type": "http.response.start", "status": status, "headers": headers})
+
+    def say(self, data: bytes) -> bool:
+        self._unsent.append({"type": "http.response.body", "body": data, "more_body": True})
+        return False
+
+    async def drained(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            await self._send(message)
+
+    async def end(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        last = self._unsent[-1] if self._unsent else None
+        if last is not None and last["type"] == "http.response.body":
+            last["more_body"] = False
+        else:
+            self._unsent.append({"type": "http.response.body", "body": b""})
+        await self.drained()

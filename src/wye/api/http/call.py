@@ -1,0 +1,245 @@
+"""One request, and the way back to whoever sent it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from wye.api.asgi import Application, Message, Scope
+from wye.ports.transport import HeaderMap, Headers
+
+log = logging.getLogger("wye")
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_BODILESS = (204, 304)
+# A larger body is written beside its head: copying both into one buffer would cost more than it saves.
+_JOIN_BELOW_BYTES = 32_768
+
+
+class Carrier(Protocol):
+    """What a call needs of the connection that carries it."""
+
+    writable: bool
+    """Whether the socket takes more at once."""
+
+    def date_line(self) -> bytes: ...
+    @property
+    def write(self) -> Callable[[bytes], None]: ...
+    async def drained(self) -> None: ...
+    def want_body(self) -> None: ...
+    def finish(self, call: Call) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Call:
+    """Implements `caller.Caller`, and ASGI's `receive` and `send` in the same terms."""
+
+    # Most calls end with most of these as they are: what stays a default of the class costs a call nothing.
+    task: asyncio.Task[None] | None = None
+    """Serves it, once it is its turn."""
+    left = False
+    whole = False
+    """Whether the request's body has come to its end."""
+    begun = False
+    """Whether the head of the answer is said."""
+    ended = False
+    """Whether all of the answer is said."""
+    unread_bytes = 0
+    _cancels = False
+    _received = False
+    _offered = False
+    _chunked = False
+    _owed_bytes = 0
+    _head = b""
+    """Said, but not yet written."""
+    _waiter: asyncio.Future[None] | None = None
+
+    def __init__(self, carrier: Carrier, scope: Scope, headers: HeaderMap, keep_alive: bool) -> None:
+        self._carrier = carrier
+        self.scope = scope
+        self.headers = headers
+        self.keep_alive = keep_alive
+        """Whether another request may follow on the connection."""
+        self._body: list[bytes] = []
+        self._bodiless = scope["method"] == "HEAD"
+
+    async def run(self, application: Application, running: set[asyncio.Task[Any]]) -> None:
+        try:
+            await application(self.scope, self.receive, self.send)
+            if not self.ended and not self.left:
+                log.error("%s %s got no complete answer", self.scope["method"], self.scope["path"])
+        except Exception:  # the last edge: nobody above would tell
+            log.exception("%s %s failed", self.scope["method"], self.scope["path"])
+        finally:
+            if not self.ended:
+                self._fail()
+            # Circles would outlive the request, until a collector comes for them.
+            self.scope.pop("extensions", None)
+            if self.task is not None:
+                running.discard(self.task)
+                self.task = None
+
+    def _fail(self) -> None:
+        if self.begun or self.left:
+            self.ended = True
+            self._carrier.abort()
+        else:
+            self.keep_alive = False
+            self.begin(500, b"content-type: text/plain\r\n", 21)
+            self.say(b"Internal Server Error")
+            self.complete()
+
+    # What the connection tells.
+
+    def on_body(self, pieces: list[bytes]) -> None:
+        if not self.ended:
+            self._body += pieces
+            self.unread_bytes += sum(map(len, pieces))
+            self._wake()
+
+    def on_whole(self) -> None:
+        self.whole = True
+        self._wake()
+
+    def on_lost(self) -> None:
+        if not self.ended:
+            self.left = True
+            self._wake()
+            if self._cancels and self.task is not None:
+                self.task.cancel()
+
+    # What the application asks for and says.
+
+    async def read(self) -> bytes | None:
+        while not self._body and not self.whole and not self.left:
+            self._offer()
+            await self._wait()
+        if self.left:
+            return None
+        data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self.unread_bytes = 0
+        if not self.whole:
+            self._carrier.want_body()
+        return data
+
+    def cancel_if_left(self) -> None:
+        self._cancels = True
+        if self.left and self.task is not None:
+            self.task.cancel()
+
+    def begin(self, status: int, lines: bytes, length: int | None) -> None:
+        if self.left:
+            return
+        self.begun = True
+        if status in _BODILESS:
+            self._bodiless = True
+        if length is not None:
+            lines += b"content-length: %d\r\n" % length
+            if not self._bodiless:
+                self._owed_bytes = length
+        elif not self._bodiless:
+            if self.scope["http_version"] == "1.0":
+                self.keep_alive = False
+            else:
+                self._chunked = True
+                lines += b"transfer-encoding: chunked\r\n"
+        if not self.keep_alive:
+            lines += b"connection: close\r\n"
+        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        # Written with the first of the body: what comes at once, the caller need not ask its socket for twice.
+        self._head = b"%b%b%b\r\n" % (status_line, self._carrier.date_line(), lines)
+
+    def say(self, data: bytes) -> bool:
+        if data and not self._bodiless and not self.left:
+            if self._chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            else:
+                self._owed_bytes -= len(data)
+            if self._head:
+                self._write(data)
+            else:
+                self._carrier.write(data)
+        return self._carrier.writable
+
+    def _write(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        if head and len(data) < _JOIN_BELOW_BYTES:
+            data = head + data
+        elif head:
+            self._carrier.write(head)
+        self._carrier.write(data)
+
+    async def drained(self) -> None:
+        await self._carrier.drained()
+
+    async def end(self) -> None:
+        self.complete()
+
+    def complete(self) -> None:
+        if self.ended or self.left:
+            return
+        self.ended = True
+        self._wake()
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+        elif self._head:
+            self._write(b"")
+        if self._owed_bytes > 0 or (self._owed_bytes < 0 and self.keep_alive):
+            # A caller that counts must not take this for a whole answer, nor the next answer for a part of it.
+            log.error("%s %s: the answer is not as long as it said", self.scope["method"], self.scope["path"])
+            self._carrier.abort()
+            return
+        self._carrier.finish(self)
+
+    # The same as ASGI's messages.
+
+    async def receive(self) -> Message:
+        if not self._received:
+            data = await self.read()
+            if data is not None:
+                self._received = self.whole
+                return {"type": "http.request", "body": data, "more_body": not self.whole}
+        while not self.left and not self.ended:
+            await self._wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begin(message["status"], message["headers"])
+        else:
+            if not self.say(message.get("body", b"")):
+                await self.drained()
+            if not message.get("more_body"):
+                self.complete()
+
+    def _begin(self, status: int, headers: Headers) -> None:
+        length: int | None = None
+        lines: list[bytes] = []
+        for name, value in headers:
+            if name.lower() == b"content-length":
+                length = int(value)
+            elif b"\n" in value or b"\r" in value:
+                raise ValueError(f"a line break in the answer's header {name!r}: it would be a header of its own")
+            else:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        self.begin(status, b"".join(lines), length)
+
+    def _offer(self) -> None:
+        """Ask for the body of a caller that sends it only when asked to."""
+        if not self._offered and not self.begun:
+            self._offered = True
+            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"]):
+                self._carrier.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
