@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Callable
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from wye.canon.extras import Extras, extras_of, own_extras
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import (
@@ -32,8 +34,9 @@ from wye.canon.parts import (
     ToolResult,
     Url,
 )
+from wye.canon.seal import seal, unseal
 from wye.dialects.anthropic_messages.citations import decode_citation, encode_citation
-from wye.dialects.anthropic_messages.name import NAME
+from wye.dialects.anthropic_messages.name import NAME, ORIGIN
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
 from wye.kernel.json import JsonError, JsonObject, decode, encode_text, type_name
@@ -63,6 +66,16 @@ def decode_part(value: Any, path: str, blocks: Decoders | None = None) -> Part:
     decoder = (_BLOCKS if blocks is None else blocks).get(kind)
     part = decoder(fields) if decoder else None
     return Opaque(NAME, value) if part is None else part
+
+
+def unsealed(part: Part) -> Part:
+    """What another vendor left, where a client sends it back in the place of a signature; any other part as it is."""
+    if not isinstance(part, Thinking):
+        return part
+    found = unseal(part.signature or part.redacted or "")
+    if isinstance(found, Thinking):
+        found.text = part.text
+    return found or part
 
 
 def decode_cache(fields: Fields) -> CacheMark | None:
@@ -127,11 +140,12 @@ def _search_result(fields: Fields) -> Part:
 
 def _thinking(fields: Fields) -> Part:
     # An empty signature is what a stream begins with, and what servers that do not sign send: no signature.
-    return Thinking(fields.str("thinking") or "", fields.str("signature") or None, extras=_extras(fields))
+    text, signature = fields.str("thinking") or "", fields.str("signature") or None
+    return Thinking(text, signature, origin=ORIGIN, extras=_extras(fields))
 
 
 def _redacted_thinking(fields: Fields) -> Part:
-    return Thinking(redacted=fields.required_str("data"), extras=_extras(fields))
+    return Thinking(redacted=fields.required_str("data"), origin=ORIGIN, extras=_extras(fields))
 
 
 def _tool_use(fields: Fields) -> Part:
@@ -287,6 +301,8 @@ def encode_part(part: Part, path: str, losses: Losses, *, answer: bool = False) 
         case Opaque():
             if part.dialect == NAME:
                 return part.value
+            if answer:
+                return encode_sealed(part, path, losses)
             losses.add(path, f"only {part.dialect} understands {part.type!r}")
             return None
         case Audio():
@@ -318,6 +334,11 @@ def _complete(
 
 
 def _encode_thinking(part: Thinking, path: str, losses: Losses, answer: bool) -> JsonObject | None:
+    if is_foreign(part):
+        if answer:
+            return encode_sealed(part, path, losses)
+        losses.add(path, f"only {part.origin}'s models can read this thinking")
+        return None
     if part.id is not None:
         losses.add(f"{path}.id", f"thinking has no id in {NAME}", "info")
     if part.redacted is not None:
@@ -328,6 +349,20 @@ def _encode_thinking(part: Thinking, path: str, losses: Losses, answer: bool) ->
     else:
         block = {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
     return _complete(block, None, part.extras, path, losses)
+
+
+def is_foreign(part: Thinking | Opaque) -> bool:
+    """Whether only another vendor can read what the part holds."""
+    return part.origin not in (None, ORIGIN) if isinstance(part, Thinking) else part.dialect != NAME
+
+
+def encode_sealed(part: Thinking | Opaque, path: str, losses: Losses) -> JsonObject:
+    """A block whose opaque member a client sends back unchanged, with what only another vendor can read in it."""
+    if isinstance(part, Thinking) and part.text:
+        return {"type": "thinking", "thinking": part.text, "signature": seal(replace(part, text=""))}
+    if isinstance(part, Opaque):
+        losses.add(path, f"only {part.dialect} understands {part.type!r}: carried sealed, for it alone", "info")
+    return {"type": "redacted_thinking", "data": seal(part)}
 
 
 def _encode_call(part: ToolCall, path: str, losses: Losses, answer: bool) -> JsonObject | None:

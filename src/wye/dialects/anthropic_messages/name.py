@@ -3,3 +3,5 @@
 from typing import Final
 
 NAME: Final = "anthropic_messages"
+ORIGIN: Final = "anthropic"
+"""Whose models write the signatures that this dialect carries: `canon.parts.Thinking.origin`."""

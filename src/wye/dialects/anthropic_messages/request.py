@@ -14,6 +14,7 @@ from wye.dialects.anthropic_messages.content import (
     encode_cache,
     encode_parts,
     short,
+    unsealed,
 )
 from wye.dialects.anthropic_messages.name import NAME
 from wye.dialects.anthropic_messages.tools import decode_tool_choice, decode_tools, encode_tool_choice, encode_tools
@@ -86,7 +87,7 @@ def _decode_messages(fields: Fields) -> list[Message]:
     before = len(messages)
     for item in fields.each("messages"):
         role = _ROLES[item.one_of("role", tuple(_ROLES)) or item.required_str("role")]
-        parts = decode_parts(item.any("content"), item.at("content"))
+        parts = [unsealed(part) for part in decode_parts(item.any("content"), item.at("content"))]
         messages.append(Message(role, parts, extras=extras_of(NAME, item.rest())))
     if len(messages) == before:
         raise Unprocessable("messages must hold at least one message", param="messages")

@@ -31,11 +31,14 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.response import FinishReason
+from wye.canon.seal import seal
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages.citations import decode_citation, encode_citation
 from wye.dialects.anthropic_messages.content import (
     encode_input,
     encode_part,
+    encode_sealed,
+    is_foreign,
     start_call,
 )
 from wye.dialects.anthropic_messages.errors import encode_stream_error, refusal
@@ -366,8 +369,8 @@ class Encoder:
             return b""
         if event.index == self._open:
             if isinstance(event, PartEnd):
-                return self._stop()
-            return self._delta(event) if self._said and not isinstance(event, PartStart) else b""
+                return self._stop(event.part)
+            return self._delta(event) if self._said and not isinstance(event, PartStart) else self._unsaid(event)
         if self._open is None and isinstance(event, PartStart):
             return self._begin(event)
         self._waiting.setdefault(event.index, []).append(event)
@@ -384,11 +387,16 @@ class Encoder:
     def _begin(self, event: PartStart) -> bytes:
         self._open, self._part = event.index, event.part
         self._held.clear()
+        self._said = False
         self._implied = self._implied or implied_reason((event.part,))
         path = f"content[{event.index}]"
         part = event.part
         text = ""
         match part:
+            case Thinking() | Opaque() if is_foreign(part):
+                # Whether it has a text is seen when that comes, and what to seal at its end.
+                text = part.text if isinstance(part, Thinking) else ""
+                return self._unsaid(ThinkingDelta(event.index, text))
             case ToolCall():
                 block = start_call(part, path, self._losses)
                 kind, member, text = "input_json_delta", "partial_json", part.arguments
@@ -404,16 +412,29 @@ class Encoder:
             case _:
                 block = encode_part(part, path, self._losses, answer=True)
                 kind = member = ""
-        self._said = block is not None
         if block is None:
             return b""
+        start = self._start_block(block, kind, member)
+        return start + self._text(text) if text else start
+
+    def _start_block(self, block: JsonObject, kind: str, member: str) -> bytes:
+        self._said = True
         start = _frame("content_block_start", {"index": self._blocks, "content_block": block})
         self._prefix = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"%b","%b":' % (self._blocks, kind.encode(), member.encode())
         )
         self._blocks += 1
-        return start + self._text(text) if text else start
+        return start
+
+    def _unsaid(self, event: PartStart | Delta) -> bytes:
+        """A piece of a part without a block: another vendor's thought has one once it has a text."""
+        if isinstance(event, SignatureDelta):
+            self._held.append(event.signature)
+        if not isinstance(event, ThinkingDelta) or not event.text:
+            return b""
+        block = {"type": "thinking", "thinking": "", "signature": ""}
+        return self._start_block(block, "thinking_delta", "thinking") + self._delta(event)
 
     def _text(self, text: str) -> bytes:
         if isinstance(self._part, ToolCall) and self._part.kind == "custom":
@@ -453,20 +474,31 @@ class Encoder:
     def _further(self, delta: JsonObject) -> bytes:
         return _frame("content_block_delta", {"index": self._blocks - 1, "delta": delta})
 
-    def _stop(self) -> bytes:
+    def _stop(self, whole: Part | None) -> bytes:
+        """End the open block; `whole` is its part, where that is more than its pieces."""
         index, self._open = self._open, None
-        if not self._said:
-            return b""
+        part, held = self._part, "".join(self._held)
         last = b""
-        if self._held:
-            whole = "".join(self._held)
-            if isinstance(self._part, ToolCall):
-                call = msgspec.structs.replace(self._part, arguments=whole)
-                given = encode_input(call, f"content[{index}]", self._losses, answer=True)
-                last = self._further({"type": "input_json_delta", "partial_json": encode_text(given)})
-            else:
-                last = self._further({"type": "signature_delta", "signature": whole})
+        if isinstance(part, Thinking | Opaque) and is_foreign(part):
+            last = self._seal(whole or part, held, f"content[{index}]")
+        elif not self._said:
+            return b""
+        elif held and isinstance(part, ToolCall):
+            call = msgspec.structs.replace(part, arguments=held)
+            given = encode_input(call, f"content[{index}]", self._losses, answer=True)
+            last = self._further({"type": "input_json_delta", "partial_json": encode_text(given)})
+        elif held:
+            last = self._further({"type": "signature_delta", "signature": held})
         return last + _frame("content_block_stop", {"index": self._blocks - 1})
+
+    def _seal(self, part: Part, signature: str, path: str) -> bytes:
+        """What comes before the end of a block that carries what only another vendor can read."""
+        assert isinstance(part, Thinking | Opaque)
+        if isinstance(part, Thinking):
+            part = msgspec.structs.replace(part, text="", signature=part.signature or signature or None)
+        if self._said:
+            return self._further({"type": "signature_delta", "signature": seal(part)})
+        return self._start_block(encode_sealed(part, path, self._losses), "", "")
 
 
 _PING = frame(b'{"type": "ping"}', "ping")

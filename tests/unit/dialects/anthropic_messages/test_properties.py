@@ -97,7 +97,9 @@ server_calls = st.builds(
     st.sampled_from(["server_tool_use", "mcp_tool_use"]),
 )
 opaque = st.builds(lambda value: Opaque(NAME, {"type": "hologram", "value": value}), words)
-thoughts = st.builds(Thinking, words, words, extras=extras) | st.builds(lambda data: Thinking(redacted=data), words)
+thoughts = st.builds(Thinking, words, words, origin=st.just("anthropic"), extras=extras) | st.builds(
+    lambda data: Thinking(redacted=data, origin="anthropic"), words
+)
 answers: st.SearchStrategy[Part] = st.one_of(texts, thoughts, calls, server_calls, opaque)
 
 user_messages = st.builds(

@@ -25,6 +25,7 @@ from wye.canon.parts import (
     Url,
 )
 from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
+from wye.canon.seal import seal
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.anthropic_messages import DIALECT, decode_count_request, encode_count_request
 from wye.dialects.dialect import Quirks
@@ -224,6 +225,7 @@ def test_settings_of_other_dialects_are_said_or_reported(
         (ToolCall("c", "search", "{}", "server"), None, {"messages[0].content[0]": "warning"}),
         (Opaque(OPENAI, {"type": "web_search_call"}), None, {"messages[0].content[0]": "warning"}),
         (Thinking("Hm."), None, {"messages[0].content[0]": "warning"}),
+        (Thinking("Hm.", redacted="gAAA", origin="openai"), None, {"messages[0].content[0]": "warning"}),
         (Thinking("Hm.", "sig=", id="rs_1"), {"type": "thinking", "thinking": "Hm.", "signature": "sig="},
          {"messages[0].content[0].id": "info"}),
         (ToolResult("c", [], cache=CacheMark(extras={OPENAI: {"x": 1}})),
@@ -259,6 +261,26 @@ def test_content_without_words_is_an_error_that_names_its_path(part: Part, param
     with pytest.raises(BadRequest) as caught:
         encode_part(part)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [
+        ({"type": "thinking", "thinking": "Hm.",
+          "signature": seal(Thinking(redacted="gAAA", id="rs_1", origin="openai"))},
+         Thinking("Hm.", redacted="gAAA", id="rs_1", origin="openai")),
+        ({"type": "redacted_thinking", "data": seal(Thinking(redacted="gAAA", origin="openai"))},
+         Thinking(redacted="gAAA", origin="openai")),
+        ({"type": "redacted_thinking", "data": seal(Opaque(OPENAI, {"type": "web_search_call"}))},
+         Opaque(OPENAI, {"type": "web_search_call"})),
+        ({"type": "thinking", "thinking": "Hm.", "signature": "EqQB"},
+         Thinking("Hm.", "EqQB", origin="anthropic")),
+        ({"type": "redacted_thinking", "data": "EmwK"}, Thinking(redacted="EmwK", origin="anthropic")),
+    ],
+)  # fmt: skip
+def test_what_another_vendor_left_comes_back_unsealed(block: dict[str, Any], part: Part) -> None:
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "assistant", "content": [block]}]}
+    assert DIALECT.decode_request(body).messages[0].parts == [part]
 
 
 def test_a_message_of_which_nothing_is_left_is_an_error_unless_it_is_the_models_own() -> None:

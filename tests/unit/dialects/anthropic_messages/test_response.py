@@ -7,6 +7,7 @@ import pytest
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.seal import seal
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages import DIALECT, decode_count_response
 from wye.kernel.errors import BadAnswer, UpstreamRefused
@@ -163,7 +164,14 @@ def test_a_reason_is_understood_and_comes_back_as_it_was(wire: str, reason: str)
         (ToolCall("c", "f", "3"), [{"type": "tool_use", "id": "c", "name": "f", "input": {"_raw": "3"}}],
          {"content[0].arguments": "warning"}),
         (Audio("AAAA", id="audio_1"), [], {"content[0]": "warning"}),
-        (Opaque("openai_responses", {"type": "x"}), [], {"content[0]": "warning"}),
+        (Opaque("openai_responses", {"type": "x"}),
+         [{"type": "redacted_thinking", "data": seal(Opaque("openai_responses", {"type": "x"}))}],
+         {"content[0]": "info"}),
+        (Thinking("Hm.", redacted="gAAA", id="rs_1", origin="openai"),
+         [{"type": "thinking", "thinking": "Hm.",
+           "signature": seal(Thinking(redacted="gAAA", id="rs_1", origin="openai"))}], {}),
+        (Thinking(redacted="gAAA", id="rs_1", origin="openai"),
+         [{"type": "redacted_thinking", "data": seal(Thinking(redacted="gAAA", id="rs_1", origin="openai"))}], {}),
         (ToolCall("c", "search", "{}", "server"), [], {"content[0]": "warning"}),
         (Text("x", [Citation("url", title="T", url="https://x", text_start=0, text_end=1)]),
          [{"type": "text", "text": "x", "citations": [

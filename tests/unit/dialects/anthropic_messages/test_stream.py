@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from wye.canon.events import (
     ArgumentsDelta,
@@ -26,6 +27,7 @@ from wye.canon.fold import fold
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
+from wye.canon.seal import seal
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages import DIALECT
 from wye.kernel import json
@@ -111,7 +113,7 @@ def test_a_block_gives_a_part_of_the_same_kind() -> None:
         delta(type="signature_delta", signature="t"),
         stop(),
     ) == [
-        PartStart(0, Thinking()),
+        PartStart(0, Thinking(origin="anthropic")),
         ThinkingDelta(0, "a"),
         SignatureDelta(0, "s"),
         ThinkingDelta(0, "b", extras={NAME: {"estimated_tokens": 4}}),
@@ -420,8 +422,9 @@ def test_a_custom_tools_text_becomes_an_object() -> None:
         (Text(""),
          [OpaqueDelta(0, NAME, {"type": "audio_delta", "audio": "x"}), OpaqueDelta(0, "openai_chat", {"a": 1})],
          [start(), delta(type="audio_delta", audio="x"), stop()], {"content[0]": "warning"}),
-        (Opaque("openai_responses", {"type": "x"}), [OpaqueDelta(0, "openai_responses", {"a": 1})], [],
-         {"content[0]": "warning"}),
+        (Opaque("openai_responses", {"type": "x"}), [OpaqueDelta(0, "openai_responses", {"a": 1})],
+         [start(type="redacted_thinking", data=seal(Opaque("openai_responses", {"type": "x"}))), stop()],
+         {"content[0]": "info"}),
         (Audio(""), [OpaqueDelta(0, "openai_chat", {"data": "AA"})], [], {"content[0]": "warning"}),
         (ToolCall("c", "search", "", "server"), [ArgumentsDelta(0, "{}")], [], {"content[0]": "warning"}),
     ],
@@ -432,6 +435,40 @@ def test_parts_of_every_kind_are_told_or_reported(
     assert said(PartStart(0, part), *deltas, PartEnd(0)) == (told, losses)
     after, _ = said(PartStart(0, part), *deltas, PartEnd(0), PartStart(1, Text("")), PartEnd(1))
     assert [event["index"] for event in after] == [event["index"] for event in told] + [len(told) > 0] * 2
+
+
+SUMMARY = Thinking("Hm, so.", redacted="gAAA", id="rs_1", origin="openai")
+
+
+def test_the_thought_of_another_vendor_carries_what_its_end_tells_as_a_seal() -> None:
+    told, losses = said(
+        PartStart(0, Thinking(id="rs_1", origin="openai")), ThinkingDelta(0, ""), ThinkingDelta(0, "Hm, "),
+        ThinkingDelta(0, "so."), PartEnd(0, part=SUMMARY),
+    )  # fmt: skip
+    assert told == [
+        start(type="thinking", thinking="", signature=""),
+        delta(type="thinking_delta", thinking="Hm, "),
+        delta(type="thinking_delta", thinking="so."),
+        delta(type="signature_delta", signature=seal(replace(SUMMARY, text=""))),
+        stop(),
+    ]
+    assert losses == {}
+
+
+def test_the_silent_thought_of_another_vendor_is_a_seal_alone() -> None:
+    thought = Thinking("", "sig", id="rs_1", origin="openai")
+    told, losses = said(
+        PartStart(0, Thinking(id="rs_1", origin="openai")), SignatureDelta(0, "si"), SignatureDelta(0, "g"), PartEnd(0)
+    )
+    assert told == [start(type="redacted_thinking", data=seal(thought)), stop()]
+    assert losses == {}
+
+
+def test_the_end_of_a_foreign_item_tells_what_is_sealed() -> None:
+    ended = Opaque("openai_responses", {"type": "web_search_call", "status": "completed"})
+    told, losses = said(PartStart(0, Opaque("openai_responses", {"type": "web_search_call"})), PartEnd(0, part=ended))
+    assert told == [start(type="redacted_thinking", data=seal(ended)), stop()]
+    assert losses == {"content[0]": "info"}
 
 
 def test_only_the_first_choice_is_told() -> None:
