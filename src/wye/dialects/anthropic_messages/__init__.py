@@ -1,5 +1,7 @@
 """Anthropic's Messages API. https://docs.anthropic.com/en/api/messages"""
 
+from wye.dialects.anthropic_messages.decoder import Decoder
+from wye.dialects.anthropic_messages.encoder import Encoder
 from wye.dialects.anthropic_messages.errors import decode_error, encode_error, encode_stream_error
 from wye.dialects.anthropic_messages.name import NAME
 from wye.dialects.anthropic_messages.request import (
@@ -15,7 +17,6 @@ from wye.dialects.anthropic_messages.response import (
     encode_count,
     encode_response,
 )
-from wye.dialects.anthropic_messages.stream import Decoder, Encoder
 from wye.dialects.anthropic_messages.tap import TAP
 from wye.dialects.dialect import Dialect
 

@@ -7,8 +7,8 @@ import re
 import msgspec
 
 from wye.canon.usage import Usage
+from wye.dialects.anthropic_messages.encoder import STOP
 from wye.dialects.anthropic_messages.response import decode_response
-from wye.dialects.anthropic_messages.stream import STOP
 from wye.dialects.dialect import TapRules
 from wye.kernel.json import Raw, decode_answer
 
