@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import groupby
 from re import Pattern
 from typing import Final, Literal
 
@@ -16,90 +17,183 @@ import msgspec
 from wye.canon.extras import FORM
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Message
-from wye.dialects.bedrock_invoke.turns import ImageMark, Turn, messages_of, turns_of
+from wye.dialects.bedrock_invoke.turns import ImageMark, Speaker, Turn, messages_of, turns_of
 from wye.kernel.json import JsonObject
 
 
 class Template(msgspec.Struct, frozen=True):
     marks: Pattern[str]
     """What divides the turns."""
+    system: Literal["anywhere", "first", "none"]
+    """Where the system's words have a place of their own; without one they stand at the head of the user's."""
     encode: Callable[[list[Turn]], str]
     decode: Callable[[str], list[Turn] | None]
     """None for a text that is not this template."""
 
 
-def decode_prompt(prompt: str, templates: tuple[Template, ...]) -> list[Message]:
+def turns_in(prompt: str, templates: tuple[Template, ...]) -> list[Turn]:
     for template in templates:
         turns = template.decode(prompt)
         if turns is not None:
-            return messages_of(turns)
-    return messages_of([Turn("user", prompt)])
+            return turns
+    return [Turn("user", prompt)]
 
 
-def kept_prompt(prompt: str, messages: list[Message], template: Template) -> JsonObject:
-    """The form of a prompt that the template would not say again as it is."""
-    turns = turns_of(ChatRequest(model="", messages=messages), "", Losses())
-    return {} if template.encode(turns) == prompt else {FORM: {"prompt": prompt}}
+def decode_prompt(prompt: str, templates: tuple[Template, ...]) -> list[Message]:
+    return messages_of(turns_in(prompt, templates))
+
+
+def prompt_form(prompt: str) -> JsonObject:
+    """What lets the same dialect say the prompt again as it was."""
+    return {FORM: {"prompt": prompt}}
 
 
 def encode_prompt(
     request: ChatRequest,
     kept: str | None,
+    read: Callable[[str], list[Message]],
     template: Template,
-    templates: tuple[Template, ...],
     dialect: str,
     losses: Losses,
     image: ImageMark | None = None,
 ) -> str:
-    """The prompt for these messages: the one that they were read from, as long as they are the same."""
-    if kept is not None and decode_prompt(kept, templates) == request.messages:
-        return kept
+    """The prompt for these messages: the one that they were `read` from, as long as they are the same."""
     turns = turns_of(request, dialect, losses, image)
+    if kept is not None and read(kept) == request.messages:
+        return kept
+    spoken = False
     for turn in turns:
         if template.marks.search(turn.text):
             losses.add(f"{turn.path}.content", "it holds the marks between turns: the model may read some of its own")
+        if turn.role == "system" and template.system != "anywhere":
+            if spoken:
+                losses.add(f"{turn.path}.role", "the system's words stand before the conversation")
+            elif template.system == "none":
+                losses.add(f"{turn.path}.role", "the system's words stand at the head of the user's", "info")
+        spoken = spoken or turn.role != "system"
     return template.encode(turns)
 
 
-def alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:
+def _alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:
     """The system's words, and turns of user and assistant that alternate, the user's first."""
     system = "\n".join(turn.text for turn in turns if turn.role == "system")
-    joined: list[Turn] = []
-    for turn in turns:
-        if turn.role == "system":
-            continue
-        if not joined and turn.role == "assistant":
-            joined.append(Turn("user", ""))
-        if joined and joined[-1].role == turn.role:
-            joined[-1] = Turn(turn.role, f"{joined[-1].text}\n{turn.text}")
-        else:
-            joined.append(turn)
-    return system, joined
+    said = [turn for turn in turns if turn.role != "system"]
+    joined = [Turn(role, "\n".join(turn.text for turn in neighbours)) for role, neighbours in groupby(said, _speaker)]
+    return system, joined if joined and joined[0].role == "user" else [Turn("user", ""), *joined]
+
+
+def _speaker(turn: Turn) -> Speaker:
+    return turn.role
 
 
 # Titan: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html
 
-_TITAN_TURN = re.compile(r"(?:\A|\n\s*)(User|Bot):")
-_SPEAKERS: Final[dict[str, Literal["user", "assistant"]]] = {"User": "user", "Bot": "assistant"}
+_TITAN_TURN = re.compile(r"(?:\A|\n\n?)(User|Bot):")
+_SPEAKERS: Final[dict[str, Speaker]] = {"User": "user", "Bot": "assistant"}
 
 
 def _encode_titan(turns: list[Turn]) -> str:
-    system, said = alternating(turns)
+    system, said = _alternating(turns)
     lines = [system] if system else []
     lines += [f"{'User' if turn.role == 'user' else 'Bot'}: {turn.text}" for turn in said]
-    if not said or said[-1].role == "user":
+    if said[-1].role == "user":
         lines.append("Bot:")
     return "\n\n".join(lines)
 
 
 def _decode_titan(prompt: str) -> list[Turn] | None:
+    """Only a prompt that asks for the bot's next words: any text may hold a line that begins with a name."""
     preface, *rest = _TITAN_TURN.split(prompt)
-    turns = [Turn(_SPEAKERS[speaker], text.strip()) for speaker, text in zip(rest[::2], rest[1::2], strict=True)]
-    if len(turns) < 2 or turns.pop() != Turn("assistant", ""):
+    turns = [
+        Turn(_SPEAKERS[speaker], text.removeprefix(" ")) for speaker, text in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    if len(turns) < 2 or turns.pop().text.strip():
         return None
-    if any(turn.role != ("assistant" if i % 2 else "user") for i, turn in enumerate(turns)) or len(turns) % 2 == 0:
+    if len(turns) % 2 == 0 or any(turn.role != ("user", "assistant")[i % 2] for i, turn in enumerate(turns)):
         return None
-    return [Turn("system", preface.strip()), *turns] if preface.strip() else turns
+    return [Turn("system", preface), *turns] if preface else turns
 
 
-TITAN = Template(_TITAN_TURN, _encode_titan, _decode_titan)
+TITAN = Template(_TITAN_TURN, "first", _encode_titan, _decode_titan)
+
+
+# Llama 3 and 4: https://www.llama.com/docs/model-cards-and-prompt-formats/
+
+
+def _headers(start: str, end: str, stop: str) -> Template:
+    """A template with a header before each turn, and a mark after it."""
+    header = re.compile(f"{re.escape(start)}(system|user|assistant){re.escape(end)}(?:\n\n|\n|)")
+    begin = "<|begin_of_text|>"
+    roles: dict[str, Speaker] = {"system": "system", "user": "user", "assistant": "assistant"}
+
+    def encode(turns: list[Turn]) -> str:
+        prompt = begin + "".join(f"{start}{turn.role}{end}\n\n{turn.text}{stop}" for turn in turns)
+        if turns and turns[-1].role == "assistant":
+            return prompt.removesuffix(stop)
+        return f"{prompt}{start}assistant{end}\n\n"
+
+    def decode(prompt: str) -> list[Turn] | None:
+        before, *rest = header.split(prompt.removeprefix(begin))
+        if not rest or before.strip():
+            return None
+        turns: list[Turn] = []
+        for role, text in zip(rest[::2], rest[1::2], strict=True):
+            said, stopped, after = text.partition(stop)
+            if after.strip() or bool(stopped) == (len(turns) == len(rest) // 2 - 1):
+                return None
+            turns.append(Turn(roles[role], said))
+        return turns[:-1] if turns[-1] == Turn("assistant", "") else turns if turns[-1].role == "assistant" else None
+
+    return Template(re.compile(f"{re.escape(start)}|{re.escape(stop)}"), "anywhere", encode, decode)
+
+
+LLAMA_3 = _headers("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+LLAMA_4 = _headers("<|header_start|>", "<|header_end|>", "<|eot|>")
+
+
+# Llama 2, and Mistral: https://docs.mistral.ai/guides/tokenization/
+
+_SYSTEM = re.compile(r"<<SYS>>\n(.*?)\n<</SYS>>\n\n", re.DOTALL)
+_INST_MARKS = re.compile(r"\[/?INST\]|</?s>|<</?SYS>>")
+
+
+def _instructions(close: str, again: str, *, system_marks: bool) -> Template:
+    """A template with the user's turns in brackets, `close` after the assistant's and `again` before the next."""
+    pattern = f"{re.escape(again)}\\[INST\\] ?(.*?) ?\\[/INST\\](?: ?(.*?){re.escape(close)})?"
+    turn_pattern = re.compile(pattern, re.DOTALL)
+
+    def encode(turns: list[Turn]) -> str:
+        system, said = _alternating(turns)
+        head = f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system_marks else f"{system}\n\n"
+        prompt = "<s>"
+        for i, turn in enumerate(said):
+            if turn.role == "user":
+                prompt += f"{again if i else ''}[INST] {head if system and not i else ''}{turn.text} [/INST]"
+            else:
+                prompt += f" {turn.text}{close if i + 1 < len(said) else ''}"
+        return prompt
+
+    def decode(prompt: str) -> list[Turn] | None:
+        whole, at = again + prompt.removeprefix("<s>"), 0
+        turns: list[Turn] = []
+        while found := turn_pattern.match(whole, at):
+            asked, answered = found.groups()
+            turns.append(Turn("user", asked))
+            at = found.end()
+            if answered is None:
+                break
+            turns.append(Turn("assistant", answered))
+        rest = whole[at:]
+        if not turns or turns[-1].role != "user" or _INST_MARKS.search(rest):
+            return None
+        if rest.strip():
+            turns.append(Turn("assistant", rest.removeprefix(" ")))
+        if system_marks and (system := _SYSTEM.match(turns[0].text)):
+            turns[:1] = [Turn("system", system[1]), Turn("user", turns[0].text[system.end() :])]
+        return turns
+
+    return Template(_INST_MARKS, "first" if system_marks else "none", encode, decode)
+
+
+LLAMA_2 = _instructions(" </s>", "<s>", system_marks=True)
+MISTRAL = _instructions("</s>", "", system_marks=False)

@@ -130,6 +130,8 @@ class TextFamily(Protocol):
     """How a family writes its chunks."""
 
     name: str
+    several: bool
+    """Whether its chunks can tell one choice from another."""
 
     def piece(self, choice: int) -> tuple[bytes, bytes]:
         """What stands before and after the JSON text of a chunk that only continues the answer."""
@@ -138,6 +140,9 @@ class TextFamily(Protocol):
     def last(self, finish: Finish, usage: Usage | None, losses: Losses) -> JsonObject:
         """The chunk that ends a choice. Usage is given to the last of them."""
         ...
+
+
+_OF_A_CHOICE = (TextDelta, PartStart, PartEnd, RefusalDelta, CitationDelta, OpaqueDelta, Finish)
 
 
 class TextEncoder:
@@ -153,6 +158,9 @@ class TextEncoder:
 
     def encode(self, event: Event) -> bytes:
         name, losses = self._family.name, self._losses
+        if isinstance(event, _OF_A_CHOICE) and event.choice != 0 and not self._family.several:
+            losses.add(f"choices[{event.choice}]", f"{name} gives one answer")
+            return b""
         match event:
             case TextDelta() | RefusalDelta():
                 if event.logprobs:

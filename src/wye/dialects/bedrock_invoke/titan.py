@@ -7,12 +7,12 @@ from typing import Any, Final
 from wye.canon.events import Finish
 from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
-from wye.canon.request import ChatRequest
+from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.answer import answer_text, own_members, take, text_choice
 from wye.dialects.bedrock_invoke.family import bedrock_family
-from wye.dialects.bedrock_invoke.prompts import TITAN, decode_prompt, encode_prompt, kept_prompt
+from wye.dialects.bedrock_invoke.prompts import TITAN, decode_prompt, encode_prompt, prompt_form
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, set_members
 from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder, encode_stream_error
@@ -39,21 +39,24 @@ _REASONS = Reasons(
 )
 
 
+def _read_prompt(prompt: str) -> list[Message]:
+    return decode_prompt(prompt, (TITAN,))
+
+
 def decode_request(body: JsonObject) -> ChatRequest:
     fields = Fields(body)
     prompt = fields.required_str("inputText")
-    messages = decode_prompt(prompt, (TITAN,))
     config = fields.fields("textGenerationConfig") or Fields({})
     request = ChatRequest(
         model=fields.str("model") or "",
-        messages=messages,
+        messages=_read_prompt(prompt),
         stream=fields.bool("stream") or False,
         max_tokens=config.int("maxTokenCount"),
         temperature=config.number("temperature"),
         top_p=config.number("topP"),
         stop=config.strings("stopSequences"),
     )
-    rest = {**fields.rest(), **kept_prompt(prompt, messages, TITAN)}
+    rest = {**fields.rest(), **prompt_form(prompt)}
     if config.rest():
         rest["textGenerationConfig"] = config.rest()
     request.extras = extras_of(NAME, rest)
@@ -65,7 +68,7 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
     kept = own.pop(FORM, {}).get("prompt")
     refuse_tools(request, NAME, losses)
     report_unsaid(request, _SETTINGS, NAME, losses)
-    body: JsonObject = {"inputText": encode_prompt(request, kept, TITAN, (TITAN,), NAME, losses)}
+    body: JsonObject = {"inputText": encode_prompt(request, kept, _read_prompt, TITAN, NAME, losses)}
     config: JsonObject = {}
     set_members(config, request, _SETTINGS)
     config |= own.pop("textGenerationConfig", {})
@@ -109,7 +112,7 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     return {"inputTextTokenCount": asked, "results": results, **own_members(response.extras, NAME, losses)}
 
 
-def _read(chunk: JsonObject) -> Piece:
+def _read_chunk(chunk: JsonObject) -> Piece:
     left = dict(chunk)
     text, choice = take(left, "outputText", str), take(left, "index", int)
     if text is None:
@@ -122,6 +125,7 @@ def _read(chunk: JsonObject) -> Piece:
 
 class _Chunks:
     name = NAME
+    several = True
 
     def piece(self, choice: int) -> tuple[bytes, bytes]:
         after = b',"index":%d,"totalOutputTextTokenCount":null,"completionReason":null,"inputTextTokenCount":null}'
@@ -143,7 +147,7 @@ DIALECT = bedrock_family(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=lambda: TextDecoder(NAME, _read),
+    stream_decoder=lambda: TextDecoder(NAME, _read_chunk),
     stream_encoder=lambda request, losses: TextEncoder(_Chunks(), losses),
     encode_stream_error=encode_stream_error,
 )

@@ -10,9 +10,11 @@ from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Image, Opaque, Part, Refusal, Text, Thinking
 from wye.canon.request import ChatRequest, Message
 
+Speaker = Literal["system", "user", "assistant"]
+
 
 class Turn(NamedTuple):
-    role: Literal["system", "user", "assistant"]
+    role: Speaker
     text: str
     path: str = ""
     """The message it comes from."""
