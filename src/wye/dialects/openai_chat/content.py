@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, assert_never
 
+from wye.canon.data_url import decode_url, encode_url
 from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import (
@@ -32,7 +32,6 @@ from wye.kernel.fields import Fields
 from wye.kernel.json import JsonObject, as_list, type_name
 
 BREAKPOINT = "prompt_cache_breakpoint"
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*);base64,")
 
 
 def decode_parts(value: Any, path: str) -> list[Part]:
@@ -99,20 +98,6 @@ def _decode_file(fields: Fields, file: Fields) -> Document | None:
     part = Document(source, title=name, cache=decode_cache(fields))
     part.extras = extras_of(NAME, _with(fields.rest(), "file", file.rest()))
     return part
-
-
-def decode_url(url: str) -> Base64 | Url:
-    """A data URL as its bytes, any other as itself. https://www.rfc-editor.org/rfc/rfc2397"""
-    found = _DATA_URL.match(url)
-    if found is None or found[2]:
-        return Url(url)
-    return Base64(url[found.end() :], found[1] or None)
-
-
-def encode_url(source: Base64 | Url, default_type: str) -> str:
-    if isinstance(source, Url):
-        return source.url
-    return f"data:{source.media_type or default_type};base64,{source.data}"
 
 
 def decode_cache(fields: Fields) -> CacheMark | None:

@@ -29,7 +29,7 @@ from wye.canon.parts import Audio, Part, Refusal, Text, Thinking
 from wye.canon.response import Logprobs
 from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
-from wye.dialects.openai_chat.reasoning import take_details, take_text
+from wye.dialects.openai_chat.reasoning import extend, is_piece, take_details, take_text
 from wye.dialects.openai_chat.response import decode_usage, take, take_citations, take_finish, take_logprobs
 from wye.dialects.openai_chat.tools import decode_tool_call
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
@@ -148,7 +148,7 @@ class Decoder:
 class _Choice:
     """One answer of several: which of its parts is open."""
 
-    __slots__ = ("_called", "_calls", "_index", "_kind", "_open", "_parts", "_plain", "_thought", "finished")
+    __slots__ = ("_called", "_calls", "_index", "_kind", "_open", "_parts", "_plain", "_said", "_thought", "finished")
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -162,6 +162,8 @@ class _Choice:
         """Those parts by their index on the wire, and by their id."""
         self._thought = Thinking()
         """The open thinking part, as far as its details are known."""
+        self._said: list[str] = []
+        """Its text."""
         self._plain: list[str] = []
         """Its text, as far as it came without details."""
         self.finished = False
@@ -206,6 +208,7 @@ class _Choice:
         if text and not any(thought.text for thought in details):
             events.append(ThinkingDelta(self._begin_thought(Thinking(), events), text, self._index))
             self._plain.append(text)
+            self._said.append(text)
         for thought in details:
             self._think(thought, events)
         content = take(left, "content", str)
@@ -254,6 +257,12 @@ class _Choice:
     def _think(self, thought: Thinking, events: list[Event]) -> None:
         """A detail of the reasoning: a piece of a thought, or the whole of one whose text came before it."""
         if thought.redacted is not None:
+            if self._open >= 0 and self._kind is Thinking and is_piece(thought, self._thought):
+                self._thought.text = "".join(self._said)
+                extend(self._thought, thought)
+                events.append(PartEnd(self._open, self._index, self._thought))
+                self._open = -1
+                return
             self._end_open(events)
             events.append(PartEnd(self._begin(thought, events), self._index))
             return
@@ -262,6 +271,7 @@ class _Choice:
         extras = None if thought.extras == self._thought.extras else thought.extras
         if text or extras:
             events.append(ThinkingDelta(at, text, self._index, extras))
+            self._said.append(text)
         if thought.signature is not None:
             events.append(SignatureDelta(at, thought.signature, self._index))
             self._end_open(events)
@@ -271,8 +281,9 @@ class _Choice:
         open_ = self._open >= 0 and self._kind is Thinking
         if not open_ or (thought.id is not None and thought.id != (self._thought.id or thought.id)):
             self._end_open(events)
-            self._thought = Thinking(id=thought.id, extras=thought.extras)
+            self._thought = Thinking(id=thought.id, origin=thought.origin, extras=thought.extras)
             self._plain.clear()
+            self._said.clear()
         return self._ensure(msgspec.structs.replace(self._thought), events)
 
     def _audio(self, audio: JsonObject, events: list[Event]) -> None:

@@ -36,7 +36,7 @@ from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import encode_annotation
 from wye.dialects.openai_chat.errors import encode_stream_error
 from wye.dialects.openai_chat.name import NAME
-from wye.dialects.openai_chat.reasoning import encode_detail, must_come_back
+from wye.dialects.openai_chat.reasoning import encode_details, must_come_back
 from wye.dialects.openai_chat.response import (
     add_tier,
     encode_audio,
@@ -193,8 +193,11 @@ class Encoder:
         return self._delta(event.choice, {"reasoning_content": event.text}) if event.text else b""
 
     def _detail(self, at: int, thought: Thinking) -> bytes:
-        detail = encode_detail(thought, self._choice(at).details, self._losses, f"choices[{at}].message")
-        return self._delta(at, {"reasoning_details": [detail]})
+        details = encode_details(thought, self._choice(at).details, self._losses, f"choices[{at}].message")
+        # Clients add up the details of one index: what comes twice is said once.
+        said = {name: None for detail in details[:-1] for name in detail if name not in ("type", "index")}
+        last = {name: value for name, value in details[-1].items() if name not in said}
+        return self._delta(at, {"reasoning_details": [*details[:-1], last]})
 
     def _arguments(self, event: ArgumentsDelta) -> bytes:
         known = self._choice(event.choice).calls.get(event.index)
@@ -206,7 +209,7 @@ class Encoder:
 
     def _part_end(self, event: PartEnd) -> bytes:
         choice = self._choice(event.choice)
-        thought = choice.end_thinking()
+        thought = choice.end_thinking(event.part)
         if thought is None:
             return b""
         said = self._detail(event.choice, thought)
@@ -272,12 +275,17 @@ class _Choice:
         if delta.extras and self._thinking is not None:
             self._thinking.extras = {**(self._thinking.extras or {}), **delta.extras}
 
-    def end_thinking(self) -> Thinking | None:
-        """The thought that ended, when it, or one before it, holds what must come back unchanged."""
+    def end_thinking(self, end: Part | None) -> Thinking | None:
+        """The thought that ended, when it, or one before it, holds what must come back unchanged.
+
+        `end` is the whole of it, where that is more than its pieces.
+        """
         part, self._thinking = self._thinking, None
         if part is None:
             return None
         whole = Thinking(
             "".join(self.thought), self.signature or None, part.redacted, part.id, part.origin, part.extras
         )
+        if isinstance(end, Thinking):
+            whole.redacted = end.redacted
         return whole if self._announced or self.details or must_come_back(whole) else None

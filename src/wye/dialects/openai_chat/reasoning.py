@@ -1,7 +1,8 @@
 """Reasoning in messages. OpenAI's Chat API shows none; these members are what its relatives and their clients use.
 
 `reasoning_content` (or `reasoning`) is the text: https://api-docs.deepseek.com/guides/reasoning_model .
-`reasoning_details` holds what must come back unchanged, signatures and encrypted reasoning included:
+`reasoning_details` holds what must come back unchanged, signatures and encrypted reasoning included; `format` tells
+whose they are:
 https://openrouter.ai/docs/use-cases/reasoning-tokens
 """
 
@@ -17,6 +18,8 @@ from wye.dialects.openai_chat.name import NAME
 from wye.kernel.json import JsonObject, as_list, as_object
 
 TEXT_MEMBERS = ("reasoning_content", "reasoning")
+_ORIGINS = {"anthropic-claude-v1": "anthropic", "openai-responses-v1": "openai"}
+_FORMATS = {origin: name for name, origin in _ORIGINS.items()}
 
 
 def take_thinking(members: JsonObject) -> list[Thinking]:
@@ -29,8 +32,8 @@ def take_thinking(members: JsonObject) -> list[Thinking]:
     thoughts: list[Thinking] = []
     unended: Any = None
     for index, thought in zip(indexes, take_details(members), strict=False):
-        if index is not None and index == unended and thought.redacted is None:
-            _extend(thoughts[-1], thought)
+        if index is not None and index == unended and is_piece(thought, thoughts[-1]):
+            extend(thoughts[-1], thought)
         else:
             thoughts.append(thought)
         unended = index if thought.signature is None and thought.redacted is None else None
@@ -43,10 +46,15 @@ def take_thinking(members: JsonObject) -> list[Thinking]:
     return [thought for thought in thoughts if not _is_empty(thought)]
 
 
-def _extend(thought: Thinking, piece: Thinking) -> None:
+def is_piece(detail: Thinking, thought: Thinking) -> bool:
+    """Whether a detail can continue a thought: OpenAI's models give what is encrypted beside its summary."""
+    return detail.redacted is None or (thought.origin == "openai" and detail.origin in (None, "openai"))
+
+
+def extend(thought: Thinking, piece: Thinking) -> None:
     thought.text += piece.text
-    thought.signature = piece.signature
-    thought.id = thought.id or piece.id
+    thought.signature, thought.redacted = piece.signature, piece.redacted
+    thought.id, thought.origin = thought.id or piece.id, thought.origin or piece.origin
     own = {**(thought.extras or {}).get(NAME, {}), **(piece.extras or {}).get(NAME, {})}
     thought.extras = extras_of(NAME, own)
 
@@ -83,20 +91,30 @@ def _decode_detail(value: Any) -> Thinking | None:
     kind = detail.pop("type", None)
     identity = detail.pop("id", None)
     if kind == "reasoning.encrypted":
-        thought = Thinking(redacted=str(detail.pop("data", None) or ""))
+        # A client that adds up the details of one index has the text in it, too.
+        texts = [str(detail.pop(name, None) or "") for name in ("summary", "text")]
+        thought = Thinking(texts[0] or texts[1], redacted=str(detail.pop("data", None) or ""))
     elif kind in ("reasoning.text", "reasoning.summary"):
         name = "text" if kind == "reasoning.text" else "summary"
         thought = Thinking(str(detail.pop(name, None) or ""))
         signature = detail.pop("signature", None)
         thought.signature = signature if isinstance(signature, str) else None
-        if kind == "reasoning.summary":
-            detail["type"] = kind
     else:
         return None
     thought.id = identity if isinstance(identity, str) else None
+    thought.origin = _ORIGINS.get(str(detail.get("format")))
+    if thought.origin is not None:
+        del detail["format"]
+    if kind not in ("reasoning.encrypted", _usual(thought)):
+        detail["type"] = kind
     detail.pop("index", None)
     thought.extras = extras_of(NAME, {name: value for name, value in detail.items() if value is not None})
     return thought
+
+
+def _usual(thought: Thinking) -> str:
+    """The type of a text: of OpenAI's reasoning there is only a summary."""
+    return "reasoning.summary" if thought.origin == "openai" else "reasoning.text"
 
 
 def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> JsonObject:
@@ -105,9 +123,9 @@ def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> 
     members: JsonObject = {}
     if text := "".join(thought.text for thought in thoughts):
         members["reasoning_content"] = text
-    details = [encode_detail(thought, index, losses, path) for index, thought in enumerate(thoughts)]
     if any(map(must_come_back, thoughts)):
-        members["reasoning_details"] = details
+        found = (encode_details(thought, index, losses, path) for index, thought in enumerate(thoughts))
+        members["reasoning_details"] = [detail for details in found for detail in details]
     return members
 
 
@@ -117,17 +135,19 @@ def must_come_back(thought: Thinking) -> bool:
     return bool(thought.signature or thought.redacted is not None or thought.id or own)
 
 
-def encode_detail(thought: Thinking, index: int, losses: Losses, path: str) -> JsonObject:
-    """One thought as it must come back."""
+def encode_details(thought: Thinking, index: int, losses: Losses, path: str) -> list[JsonObject]:
+    """One thought as it must come back: one detail, or two where there is a text beside encrypted reasoning."""
     own = dict(own_extras(thought.extras, NAME, losses, path, "info"))
+    kind = str(own.pop("type", _usual(thought)))
+    if thought.origin in _FORMATS:
+        own["format"] = _FORMATS[thought.origin]
+    details: list[JsonObject] = []
+    if thought.text or thought.redacted is None:
+        details.append({"type": kind, kind.removeprefix("reasoning."): thought.text})
     if thought.redacted is not None:
-        detail: JsonObject = {"type": "reasoning.encrypted", "data": thought.redacted}
-    elif own.get("type") == "reasoning.summary":
-        detail = {"type": own.pop("type"), "summary": thought.text}
-    else:
-        detail = {"type": "reasoning.text", "text": thought.text}
+        details.append({"type": "reasoning.encrypted", "data": thought.redacted})
     if thought.signature is not None:
-        detail["signature"] = thought.signature
+        details[0]["signature"] = thought.signature
     if thought.id is not None:
-        detail["id"] = thought.id
-    return {**detail, "index": index, **own}
+        details[-1]["id"] = thought.id
+    return [{**detail, "index": index, **own} for detail in details]

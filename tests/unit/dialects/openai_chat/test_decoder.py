@@ -285,6 +285,9 @@ def detail(kind: str = "text", **members: Any) -> dict[str, Any]:
     return {"reasoning_details": [{"type": f"reasoning.{kind}", **members}]}
 
 
+GPT = {"format": "openai-responses-v1"}
+
+
 @pytest.mark.parametrize(
     ("deltas", "parts"),
     [
@@ -304,6 +307,10 @@ def detail(kind: str = "text", **members: Any) -> dict[str, Any]:
         ),
         ([{"reasoning": "a", **detail("encrypted", data="x")}], [Thinking("a"), Thinking(redacted="x")]),
         ([{"reasoning": "a", **detail(signature="s")}], [Thinking("a", "s")]),
+        (
+            [detail("summary", summary="a", **GPT), {"reasoning": "b"}, detail("encrypted", data="x", id="r", **GPT)],
+            [Thinking("ab", redacted="x", id="r", origin="openai")],
+        ),
         ([{"reasoning_content": "a"}, detail(format="f")], [Thinking("a", extras={NAME: {"format": "f"}})]),
     ],
 )

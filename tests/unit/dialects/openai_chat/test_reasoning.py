@@ -66,6 +66,38 @@ def test_reasoning_has_many_names(members: dict[str, Any], thoughts: list[Thinki
     assert decoded.messages[0].extras is None
 
 
+CLAUDE, GPT = {"format": "anthropic-claude-v1"}, {"format": "openai-responses-v1"}
+
+
+@pytest.mark.parametrize(
+    ("details", "thought"),
+    [
+        ([{"type": "reasoning.text", "text": "a", "signature": "s", "index": 0, **CLAUDE}],
+         Thinking("a", "s", origin="anthropic")),
+        ([{"type": "reasoning.encrypted", "data": "x", "index": 0, **CLAUDE}],
+         Thinking(redacted="x", origin="anthropic")),
+        ([{"type": "reasoning.summary", "summary": "a", "index": 0, **GPT},
+          {"type": "reasoning.encrypted", "data": "x", "id": "rs_1", "index": 0, **GPT}],
+         Thinking("a", redacted="x", id="rs_1", origin="openai")),
+        ([{"type": "reasoning.text", "text": "a", "index": 0, "id": "rs_1", **GPT}],
+         Thinking("a", id="rs_1", origin="openai", extras={NAME: {"type": "reasoning.text"}})),
+    ],
+)  # fmt: skip
+def test_the_format_of_a_detail_tells_whose_it_is(details: list[dict[str, Any]], thought: Thinking) -> None:
+    wire = message(role="assistant", content="x", reasoning_details=details)
+    decoded = DIALECT.decode_request(wire)
+    assert decoded.messages[0].parts[0] == thought
+    losses = Losses()
+    assert DIALECT.encode_request(decoded, losses, Quirks())["messages"][0]["reasoning_details"] == details
+    assert losses == []
+
+
+def test_a_detail_that_a_client_added_up_is_one_thought() -> None:
+    detail = {"type": "reasoning.encrypted", "text": "", "summary": "a", "data": "x", "id": "rs_1", "index": 0, **GPT}
+    decoded = DIALECT.decode_request(message(role="assistant", content="x", reasoning_details=[detail]))
+    assert decoded.messages[0].parts[0] == Thinking("a", redacted="x", id="rs_1", origin="openai")
+
+
 def text(index: int, **members: str) -> dict[str, Any]:
     return {"type": "reasoning.text", "index": index, **members}
 
