@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 Family = Literal[
     "ai21",
@@ -23,8 +23,6 @@ Family = Literal[
     "titan",
     "writer",
 ]
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
 
 _PREFIXES: dict[str, Family] = {
     "ai21.": "ai21",

@@ -8,7 +8,7 @@ https://smithy.io/2.0/aws/amazon-eventstream.html
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple, assert_never
 from zlib import crc32
@@ -51,36 +51,47 @@ class FrameSplitter:
     its reader to check.
     """
 
-    __slots__ = ("_held", "_needed")
+    __slots__ = ("_bad", "_held", "_needed")
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._bad: BadAnswer | None = None
+        """What is wrong after the messages that were given back last."""
         self._needed = _PRELUDE.size
         """How many bytes must be held before there is anything new to know."""
 
     def feed(self, chunk: bytes) -> bytes:
         """All complete messages so far, in one piece; b"" when none ended yet."""
         held = self._held
+        if self._bad is not None:
+            raise self._bad
         if not held and len(chunk) >= _LEAST and _length(chunk, 0) == len(chunk):
             return chunk
         held += chunk
         if len(held) < self._needed:
             return b""
         end = 0
-        while len(held) - end >= _PRELUDE.size:
-            length = _length(held, end)
-            if len(held) - end < length:
-                self._needed = length
-                break
-            end += length
-        else:
-            self._needed = _PRELUDE.size
+        self._needed = _PRELUDE.size
+        try:
+            while len(held) - end >= _PRELUDE.size:
+                length = _length(held, end)
+                if len(held) - end < length:
+                    self._needed = length
+                    break
+                end += length
+        except BadAnswer as error:
+            # The messages before it are good, and were it another chunk, they would have been given back.
+            self._bad = error
+            if not end:
+                raise
         whole = bytes(held[:end])
         del held[:end]
         return whole
 
     def close(self) -> bytes:
         """b"": a message says itself where it ends. Raises StreamCut for one that has begun and not ended."""
+        if self._bad is not None:
+            raise self._bad
         if self._held:
             raise StreamCut("The upstream's stream ended in the middle of a message")
         return b""
@@ -108,9 +119,9 @@ def split(whole: bytes) -> list[bytes]:
     return pieces
 
 
-def parse(whole: bytes) -> list[Message]:
-    """The messages in bytes that hold whole ones. Raises BadAnswer for one that was damaged on its way."""
-    return [_parse(piece) for piece in split(whole)]
+def parse(whole: bytes) -> Iterator[Message]:
+    """The messages in bytes that hold whole ones. Raises BadAnswer when it comes to one that was damaged."""
+    return map(_parse, split(whole))
 
 
 def _parse(piece: bytes) -> Message:
@@ -161,19 +172,20 @@ def _taken(block: bytes, at: int, size: int) -> bytes:
 
 
 class EventStreamDecoder:
-    """Chunks in, messages out. Raises BadAnswer, and StreamCut when the end comes within a message."""
+    """Chunks in, messages out."""
 
     __slots__ = ("_splitter",)
 
     def __init__(self) -> None:
         self._splitter = FrameSplitter()
 
-    def feed(self, chunk: bytes) -> list[Message]:
-        whole = self._splitter.feed(chunk)
-        return parse(whole) if whole else []
+    def feed(self, chunk: bytes) -> Iterator[Message]:
+        """Raises BadAnswer, here or when the iteration comes to a damaged message."""
+        return parse(self._splitter.feed(chunk))
 
-    def close(self) -> list[Message]:
-        return parse(self._splitter.close())
+    def close(self) -> None:
+        """Raises StreamCut when the end comes within a message."""
+        self._splitter.close()
 
 
 def is_plain(whole: bytes) -> bool:

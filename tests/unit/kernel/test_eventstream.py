@@ -44,7 +44,8 @@ def test_messages_are_the_same_at_every_chunk_size(messages: list[Message], size
     stream = b"".join(encode_message(*each) for each in messages)
     decoder = EventStreamDecoder()
     found = [m for i in range(0, len(stream), size) for m in decoder.feed(stream[i : i + size])]
-    assert found + decoder.close() == messages
+    decoder.close()
+    assert found == messages
     assert [encode_message(*each) for each in messages] == split(stream)
 
 
@@ -64,7 +65,7 @@ def test_every_type_of_header_is_read_as_botocore_reads_it() -> None:
         b"\x09" + bytes(range(16)),
     )  # fmt: skip
     block = b"".join(b"\x01" + bytes([ord("a") + i]) + value for i, value in enumerate(values))
-    [found] = parse(raw(block, b"x"))
+    [found] = list(parse(raw(block, b"x")))
     assert found.headers == EventStreamHeaderParser().parse(block)
     assert list(found.headers.values()) == [
         True, False, -1, -32768, 2**31 - 1, -1, b"\x00\xff", "€", 9, bytes(range(16)),
@@ -88,7 +89,7 @@ def test_every_type_of_header_is_read_as_botocore_reads_it() -> None:
 )
 def test_headers_that_cannot_be_read_are_a_bad_answer(block: bytes) -> None:
     with pytest.raises(BadAnswer, match="headers"):
-        EventStreamDecoder().feed(raw(block))
+        list(EventStreamDecoder().feed(raw(block)))
 
 
 def test_a_message_that_ends_with_its_chunk_is_passed_on_without_a_copy() -> None:
@@ -109,7 +110,7 @@ def test_the_splitter_gives_whole_messages_back_as_they_came() -> None:
 @pytest.mark.parametrize("kept", [1, 11, 12, 30])
 def test_an_end_within_a_message_is_a_cut(kept: int) -> None:
     decoder = EventStreamDecoder()
-    assert len(decoder.feed(message("a", b"{}") + message("b", b"{}")[:kept])) == 1
+    assert len(list(decoder.feed(message("a", b"{}") + message("b", b"{}")[:kept]))) == 1
     with pytest.raises(StreamCut, match="middle of a message"):
         decoder.close()
 
@@ -128,12 +129,24 @@ def test_an_endless_message_is_refused_before_it_is_held() -> None:
         FrameSplitter().feed(lengths + struct.pack(">I", crc32(lengths)))
 
 
-def test_a_damaged_message_is_refused() -> None:
+def test_a_damaged_message_is_refused_after_those_before_it() -> None:
     sent = bytearray(message("a", b'{"text":"x"}'))
     sent[-8] ^= 1
+    found = EventStreamDecoder().feed(message("b", b"{}") + bytes(sent))
+    assert next(found).text(":event-type") == "b"
     with pytest.raises(BadAnswer, match="does not match its checksum"):
-        EventStreamDecoder().feed(bytes(sent))
+        next(found)
     assert not is_plain(bytes(sent))
+
+
+def test_what_is_no_message_is_refused_after_those_before_it() -> None:
+    good = message("a", b"{}")
+    splitter = FrameSplitter()
+    assert splitter.feed(good + b"HTTP/1.1 200 OK") == good
+    with pytest.raises(BadAnswer, match="checksum"):
+        splitter.feed(good)
+    with pytest.raises(BadAnswer, match="checksum"):
+        splitter.close()
 
 
 def test_plain_is_what_any_caller_can_parse() -> None:
@@ -145,7 +158,7 @@ def test_plain_is_what_any_caller_can_parse() -> None:
 
 
 def test_an_event_and_an_exception_say_so_in_their_headers() -> None:
-    said = parse(message("metadata", b"{}") + exception("validationException", b'{"message":"No"}'))
+    said = list(parse(message("metadata", b"{}") + exception("validationException", b'{"message":"No"}')))
     assert said == [
         ({":event-type": "metadata", ":content-type": "application/json", ":message-type": "event"}, b"{}"),
         (
