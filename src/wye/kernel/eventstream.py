@@ -99,7 +99,7 @@ class FrameSplitter:
 
 def _length(held: bytes | bytearray, at: int) -> int:
     length, headers_length, crc = _PRELUDE.unpack_from(held, at)
-    if crc32(held[at : at + _LENGTHS.size]) != crc:
+    if crc32(held[at : at + 8]) != crc:
         raise BadAnswer("The upstream sent a stream message whose beginning does not match its checksum")
     if length < _LEAST + headers_length:
         raise BadAnswer("The upstream sent a stream message that is shorter than its own headers")
@@ -113,9 +113,9 @@ def split(whole: bytes) -> list[bytes]:
     pieces: list[bytes] = []
     at = 0
     while at < len(whole):
-        (length,) = _CRC.unpack_from(whole, at)
-        pieces.append(whole[at : at + length])
-        at += length
+        end = at + int.from_bytes(whole[at : at + 4])
+        pieces.append(whole[at:end])
+        at = end
     return pieces
 
 
@@ -125,10 +125,9 @@ def parse(whole: bytes) -> Iterator[Message]:
 
 
 def _parse(piece: bytes) -> Message:
-    if crc32(memoryview(piece)[: -_CRC.size]) != _CRC.unpack_from(piece, len(piece) - _CRC.size)[0]:
+    if crc32(piece[: -_CRC.size]) != int.from_bytes(piece[-_CRC.size :]):
         raise BadAnswer("The upstream sent a stream message that does not match its checksum")
-    _, headers_length = _LENGTHS.unpack_from(piece)
-    border = _PRELUDE.size + headers_length
+    border = _PRELUDE.size + int.from_bytes(piece[4:8])
     return Message(_parse_headers(piece[_PRELUDE.size : border]), piece[border : -_CRC.size])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from wye.canon.events import (
     ArgumentsDelta,
@@ -44,12 +44,8 @@ _PADDING = "p"
 """A member of every event that only hides its length."""
 
 
-class _Told(NamedTuple):
-    """One frame of a stream, whatever its framing."""
-
-    kind: str
-    payload: bytes
-    failed: bool
+_Told = tuple[str, bytes, bool]
+"""One frame of a stream, whatever its framing: its type, its payload, and whether it says that the answer failed."""
 
 
 class Frames(Protocol):
@@ -83,17 +79,17 @@ class _Sse:
 
 def _of_message(message: Message) -> _Told:
     if message.text(":message-type") == "event":
-        return _Told(message.text(":event-type"), message.payload, failed=False)
+        return message.text(":event-type"), message.payload, False
     kind = message.text(":exception-type")
     if kind:
-        return _Told(kind, message.payload, failed=True)
+        return kind, message.payload, True
     # The service's own failure has no body: its headers say it.
-    return _Told(message.text(":error-code"), encode({"message": message.text(":error-message") or None}), failed=True)
+    return message.text(":error-code"), encode({"message": message.text(":error-message") or None}), True
 
 
 def _of_frame(frame: Frame) -> _Told:
     kind = frame.event or ""
-    return _Told(kind, frame.data, failed=kind == "error" or kind.endswith("Exception"))
+    return kind, frame.data, kind == "error" or kind.endswith("Exception")
 
 
 class _Block:
@@ -159,28 +155,29 @@ class Decoder:
         events.append(End())
 
     def _frame(self, told: _Told, events: list[Event]) -> None:
+        kind, payload, failed = told
         try:
-            value = decode(told.payload)
+            value = decode(payload)
         except JsonError as error:
             raise BadAnswer(f"The upstream sent a stream event that is not valid JSON: {error}") from None
         members = as_object(value)
         if members is None:
             raise BadAnswer("The upstream sent a stream event that is not a JSON object")
-        if told.failed:
-            raise refusal(told.kind, members)
-        if told.kind == "contentBlockDelta":
+        if failed:
+            raise refusal(kind, members)
+        if kind == "contentBlockDelta":
             self._delta(members, events)
-        elif told.kind == "contentBlockStart":
+        elif kind == "contentBlockStart":
             self._block_start(members, events)
-        elif told.kind == "contentBlockStop":
+        elif kind == "contentBlockStop":
             self._block_stop(members, events)
-        elif told.kind == "messageStart":
+        elif kind == "messageStart":
             if self._started:
                 raise BadAnswer("The upstream's stream begins a message for the second time")
             self._start(_rest(members, "role"), events)
-        elif told.kind == "messageStop":
+        elif kind == "messageStop":
             self._stop(members, events)
-        elif told.kind == "metadata":
+        elif kind == "metadata":
             self._metadata(members, events)
         else:
             # Clients must bear events that they do not know.

@@ -30,6 +30,7 @@ from wye.canon.events import (
     ThinkingDelta,
     UsageReport,
 )
+from wye.canon.extras import Extras
 from wye.canon.fold import Fold
 from wye.canon.loss import Losses
 from wye.canon.parts import Part, Refusal, Text, Thinking, ToolCall
@@ -175,6 +176,9 @@ class Encoder:
     def _path(self) -> str:
         return f"content[{self._open}]"
 
+    def _own(self, extras: Extras | None) -> JsonObject:
+        return own_members(extras, self._losses, self._path, "info")
+
     def _pieces(self, begin: str, end: str, text: str) -> bytes:
         self._prefix = b'{"contentBlockIndex":%d,"delta":%b' % (self._blocks, begin.encode())
         self._suffix = end.encode() + b"}"
@@ -197,16 +201,21 @@ class Encoder:
             self._held.add(replace(event, index=0))
             return b""
         match event:
-            case TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
-                if isinstance(event, TextDelta | RefusalDelta) and event.logprobs:
-                    self._losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
-                if isinstance(event, TextDelta | ThinkingDelta) and event.extras:
-                    own = own_members(event.extras, self._losses, self._path, "info")
-                    if own and isinstance(event, TextDelta):
-                        return self._further({"text": event.text, **own})
-                    if own:
-                        return self._further(block("reasoningContent", {"text": event.text}, own))
+            case (
+                TextDelta(logprobs=None, extras=None)
+                | ThinkingDelta(extras=None)
+                | ArgumentsDelta()
+                | RefusalDelta(logprobs=None)
+            ):
                 return self._text(event.text)
+            case TextDelta() | RefusalDelta():
+                if event.logprobs:
+                    self._losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+                own = self._own(event.extras) if isinstance(event, TextDelta) else {}
+                return self._further({"text": event.text, **own}) if own else self._text(event.text)
+            case ThinkingDelta():
+                said = block("reasoningContent", {"text": event.text}, self._own(event.extras))
+                return self._further(said)
             case SignatureDelta():
                 self._signature += event.signature
                 return b""
