@@ -13,6 +13,7 @@ from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.answer import answer_text, only_choice, own_members, take, text_choice
+from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import (
     LLAMA_2,
@@ -25,7 +26,7 @@ from wye.dialects.bedrock_invoke.prompts import (
 )
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, set_members
-from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder, encode_stream_error
+from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder
 from wye.dialects.bedrock_invoke.turns import messages_of
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from itertools import groupby
 from re import Pattern
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -86,35 +86,38 @@ def _speaker(turn: Turn) -> Speaker:
     return turn.role
 
 
-# Titan: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html
-
-_TITAN_TURN = re.compile(r"(?:\A|\n\n?)(User|Bot):")
-_SPEAKERS: Final[dict[str, Speaker]] = {"User": "user", "Bot": "assistant"}
+# Titan, and Cohere's Command: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html
 
 
-def _encode_titan(turns: list[Turn]) -> str:
-    system, said = _alternating(turns)
-    lines = [system] if system else []
-    lines += [f"{'User' if turn.role == 'user' else 'Bot'}: {turn.text}" for turn in said]
-    if said[-1].role == "user":
-        lines.append("Bot:")
-    return "\n\n".join(lines)
+def _names(assistant: str, *, bare: bool) -> Template:
+    """A template with a name before each turn. `bare`: a lone message of the user is the prompt."""
+    marks = re.compile(f"(?:\\A|\n\n?)(User|{assistant}):")
+
+    def encode(turns: list[Turn]) -> str:
+        system, said = _alternating(turns)
+        if bare and not system and len(said) == 1:
+            return said[0].text
+        lines = [system] if system else []
+        lines += [f"{'User' if turn.role == 'user' else assistant}: {turn.text}" for turn in said]
+        if said[-1].role == "user":
+            lines.append(f"{assistant}:")
+        return "\n\n".join(lines)
+
+    def decode(prompt: str) -> list[Turn] | None:
+        """Only a prompt that asks for the assistant's next words: any text may hold lines that begin with a name."""
+        preface, *rest = marks.split(prompt)
+        names, texts = rest[::2], rest[1::2]
+        if len(names) % 2 or not names or names != ["User", assistant] * (len(names) // 2) or texts.pop().strip():
+            return None
+        speakers: list[Speaker] = ["user", "assistant"]
+        turns = [Turn(speakers[i % 2], text.removeprefix(" ")) for i, text in enumerate(texts)]
+        return [Turn("system", preface), *turns] if preface else turns
+
+    return Template(marks, "first", encode, decode)
 
 
-def _decode_titan(prompt: str) -> list[Turn] | None:
-    """Only a prompt that asks for the bot's next words: any text may hold a line that begins with a name."""
-    preface, *rest = _TITAN_TURN.split(prompt)
-    turns = [
-        Turn(_SPEAKERS[speaker], text.removeprefix(" ")) for speaker, text in zip(rest[::2], rest[1::2], strict=True)
-    ]
-    if len(turns) < 2 or turns.pop().text.strip():
-        return None
-    if len(turns) % 2 == 0 or any(turn.role != ("user", "assistant")[i % 2] for i, turn in enumerate(turns)):
-        return None
-    return [Turn("system", preface), *turns] if preface else turns
-
-
-TITAN = Template(_TITAN_TURN, "first", _encode_titan, _decode_titan)
+TITAN = _names("Bot", bare=False)
+COMMAND = _names("Chatbot", bare=True)
 
 
 # Llama 3 and 4: https://www.llama.com/docs/model-cards-and-prompt-formats/

@@ -10,9 +10,6 @@ from wye.canon.loss import Losses, cannot_say
 from wye.canon.request import ChatRequest
 from wye.kernel.json import JsonObject
 
-TEXT_SETTINGS = ("max_tokens", "temperature", "top_p", "top_k", "stop")
-"""What most families that only continue a text can be told."""
-
 _STEERING = (
     "max_tokens",
     "temperature",
@@ -51,14 +48,18 @@ def refuse_tools(request: ChatRequest, name: str, losses: Losses) -> None:
     """Raises BadRequest for tools, and for any form of the answer but text."""
     if request.tools:
         raise cannot_say(name, "a tool", "tools")
-    if request.output is not None and request.output.type != "text":
-        raise cannot_say(name, f"an output format of type {request.output.type!r}", "output")
-    if request.output is not None:
-        own_extras(request.output.extras, name, losses, "output")
+    refuse_formats(request, name, losses)
     if request.tool_choice is not None:
         losses.add("tool_choice", "there are no tools to choose from", "info")
     if request.parallel_tool_calls is not None:
         losses.add("parallel_tool_calls", "there is no tool to call", "info")
+
+
+def refuse_formats(request: ChatRequest, name: str, losses: Losses) -> None:
+    if request.output is not None and request.output.type != "text":
+        raise cannot_say(name, f"an output format of type {request.output.type!r}", "output")
+    if request.output is not None:
+        own_extras(request.output.extras, name, losses, "output")
 
 
 def set_members(body: JsonObject, request: ChatRequest, names: dict[str, str]) -> None:

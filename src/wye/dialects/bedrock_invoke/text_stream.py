@@ -27,19 +27,19 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Text
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
-from wye.dialects.aws_errors import error_type, refusal
+from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.turns import say_text
-from wye.kernel.errors import BadAnswer, StreamCut, WyeError
 from wye.kernel.ids import new_id
-from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
-from wye.kernel.sse import Frame, SseDecoder, frame
+from wye.kernel.json import JsonObject, encode
+from wye.kernel.sse import frame
 
 
 class Piece(msgspec.Struct):
     """What one chunk says."""
 
     text: str
-    choice: int = 0
+    choice: int | None = 0
+    """None for an end of all choices."""
     reason: FinishReason | None = None
     extras: Extras | None = None
     """What belongs to the reason."""
@@ -48,82 +48,49 @@ class Piece(msgspec.Struct):
     """Members that nobody understood."""
 
 
-class TextDecoder:
-    """Implements `dialects.dialect.StreamDecoder`. `read` understands one chunk; it may raise BadAnswer."""
+class TextDecoder(ChunkDecoder):
+    """`read` understands one chunk; it may raise BadAnswer."""
 
     def __init__(self, dialect: str, read: Callable[[JsonObject], Piece]) -> None:
+        super().__init__()
         self._dialect = dialect
         self._read = read
-        self._sse = SseDecoder()
         self._choices: dict[int, bool | None] = {}
         """Whether the text of each has begun; None once it has ended."""
         self._usage: Usage | None = None
         self._started = False
-        self._over = False
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        events: list[Event] = []
-        if not self._over:
-            try:
-                self._frames(self._sse.feed(chunk), events)
-            except WyeError as error:
-                self._fail(error, events)
-        return events
+    def complete(self) -> bool:
+        return bool(self._choices) and all(begun is None for begun in self._choices.values())
 
-    def close(self) -> list[Event]:
-        """No chunk says that it is the last."""
-        events: list[Event] = []
-        if self._over:
-            return events
-        try:
-            self._frames(self._sse.close(), events)
-            if not self._choices or any(open_ is not None for open_ in self._choices.values()):
-                raise StreamCut("The upstream ended the stream before the answer was complete")
-        except WyeError as error:
-            self._fail(error, events)
-        else:
-            self._over = True
-            events.append(End())
-        return events
-
-    def _fail(self, error: WyeError, events: list[Event]) -> None:
-        self._over = True
-        events.append(Failure(error))
-
-    def _frames(self, frames: list[Frame], events: list[Event]) -> None:
-        for data, name in frames:
-            try:
-                chunk = as_object(decode(data))
-            except JsonError as error:
-                raise BadAnswer(f"The upstream sent a stream chunk that is not valid JSON: {error}") from None
-            if chunk is None:
-                raise BadAnswer("The upstream sent a stream chunk that is not a JSON object")
-            if name == "error":
-                raise refusal(str(chunk.get("__type", "")), chunk)
-            self._piece(self._read(chunk), events)
-
-    def _piece(self, piece: Piece, events: list[Event]) -> None:
+    def chunk(self, chunk: JsonObject, events: list[Event]) -> None:
+        piece = self._read(chunk)
         if not self._started:
             self._started = True
             events.append(Start(new_id("bdrk_"), ""))
-        choice = piece.choice
+        if piece.usage is not None:
+            self._usage = piece.usage if self._usage is None else self._usage.updated(piece.usage)
+        for choice in [piece.choice] if piece.choice is not None else list(self._choices) or [0]:
+            self._say(piece, choice, events)
+        if piece.reason is not None and self._usage is not None:
+            events.append(UsageReport(self._usage))
+
+    def _say(self, piece: Piece, choice: int, events: list[Event]) -> None:
         begun = self._choices.setdefault(choice, False)
-        if piece.text and begun is not None:
+        if begun is None:
+            return
+        if piece.text:
             if not begun:
                 self._choices[choice] = begun = True
                 events.append(PartStart(0, Text(""), choice))
             events.append(TextDelta(0, piece.text, choice))
         if piece.rest:
             events.append(Aside({self._dialect: piece.rest}, choice))
-        if piece.usage is not None:
-            self._usage = piece.usage if self._usage is None else self._usage.updated(piece.usage)
-        if piece.reason is not None and begun is not None:
+        if piece.reason is not None:
             self._choices[choice] = None
             if begun:
                 events.append(PartEnd(0, choice))
             events.append(Finish(piece.reason, choice, extras=piece.extras))
-            if self._usage is not None:
-                events.append(UsageReport(self._usage))
 
 
 class TextFamily(Protocol):
@@ -208,7 +175,3 @@ class TextEncoder:
         last = finish.choice == next(reversed(self._finished))
         chunk = self._family.last(finish, self._usage if last else None, self._losses)
         return frame(encode({**chunk, **self._asides.get(finish.choice, {})}))
-
-
-def encode_stream_error(error: WyeError, request_id: str) -> bytes:
-    return frame(encode({"__type": error_type(error), "message": error.message}), "error")

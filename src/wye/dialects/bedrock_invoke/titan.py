@@ -11,11 +11,12 @@ from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.answer import answer_text, own_members, take, text_choice
+from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import TITAN, decode_prompt, encode_prompt, prompt_form
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, set_members
-from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder, encode_stream_error
+from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer
 from wye.kernel.fields import Fields

@@ -1,11 +1,11 @@
 """Amazon Nova. https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html"""
 
+from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.nova.name import NAME
 from wye.dialects.bedrock_invoke.nova.request import decode_request, encode_request
 from wye.dialects.bedrock_invoke.nova.response import decode_response, decode_usage, encode_response
 from wye.dialects.bedrock_invoke.nova.stream import Decoder, Encoder
-from wye.dialects.bedrock_invoke.text_stream import encode_stream_error
 
 DIALECT = bedrock_family(
     name=NAME,

@@ -8,7 +8,7 @@ from wye.canon.request import ChatRequest, Message, Reasoning, Role
 from wye.dialects.bedrock_invoke.nova.content import decode_parts, encode_parts
 from wye.dialects.bedrock_invoke.nova.name import NAME
 from wye.dialects.bedrock_invoke.nova.tools import decode_tool_choice, decode_tools, encode_tool_config
-from wye.dialects.bedrock_invoke.settings import report_unsaid, set_members
+from wye.dialects.bedrock_invoke.settings import refuse_formats, report_unsaid, set_members
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import Unprocessable
 from wye.kernel.fields import Fields
@@ -79,8 +79,7 @@ def _decode_reasoning(fields: Fields) -> Reasoning:
 def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> JsonObject:
     own = dict(own_extras(request.extras, NAME, losses, ""))
     report_unsaid(request, {*_SETTINGS, "reasoning"}, NAME, losses)
-    if request.output is not None and request.output.type != "text":
-        raise cannot_say(NAME, f"an output format of type {request.output.type!r}", "output")
+    refuse_formats(request, NAME, losses)
     system, messages = _encode_messages(request.messages, losses)
     body: JsonObject = {**own.pop(FORM, {})}
     if system:

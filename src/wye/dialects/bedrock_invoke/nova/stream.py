@@ -32,8 +32,8 @@ from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.usage import Usage
-from wye.dialects.aws_errors import refusal
 from wye.dialects.bedrock_invoke.answer import note_stop_sequence, own_members
+from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.nova.content import (
     encode_answer_thought,
     encode_input,
@@ -48,72 +48,26 @@ from wye.dialects.bedrock_invoke.nova.response import (
     encode_usage,
     take_finish,
 )
-from wye.dialects.bedrock_invoke.text_stream import encode_stream_error
-from wye.kernel.errors import BadAnswer, StreamCut, WyeError
+from wye.kernel.errors import BadAnswer
 from wye.kernel.ids import new_id
-from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode, encode_text
-from wye.kernel.sse import Frame, SseDecoder, frame
+from wye.kernel.json import JsonObject, as_object, encode, encode_text
+from wye.kernel.sse import frame
 
 
-class Decoder:
-    """Implements `dialects.dialect.StreamDecoder`."""
-
+class Decoder(ChunkDecoder):
     def __init__(self) -> None:
-        self._sse = SseDecoder()
+        super().__init__()
         self._parts = 0
         self._open: dict[int, tuple[int, type[Part]]] = {}
         """The part of each content block that has begun and not ended."""
         self._started = False
         self._called = False
         self._finished = False
-        self._over = False
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        events: list[Event] = []
-        if not self._over:
-            try:
-                self._frames(self._sse.feed(chunk), events)
-            except WyeError as error:
-                self._fail(error, events)
-        return events
+    def complete(self) -> bool:
+        return self._finished
 
-    def close(self) -> list[Event]:
-        events: list[Event] = []
-        if self._over:
-            return events
-        try:
-            self._frames(self._sse.close(), events)
-            if not self._over:
-                self._end(events)
-        except WyeError as error:
-            self._fail(error, events)
-        return events
-
-    def _fail(self, error: WyeError, events: list[Event]) -> None:
-        self._over = True
-        events.append(Failure(error))
-
-    def _end(self, events: list[Event]) -> None:
-        if not self._finished:
-            raise StreamCut("The upstream ended the stream before the answer was complete")
-        self._over = True
-        events.append(End())
-
-    def _frames(self, frames: list[Frame], events: list[Event]) -> None:
-        for data, name in frames:
-            if self._over:
-                return
-            try:
-                chunk = as_object(decode(data))
-            except JsonError as error:
-                raise BadAnswer(f"The upstream sent a stream chunk that is not valid JSON: {error}") from None
-            if chunk is None:
-                raise BadAnswer("The upstream sent a stream chunk that is not a JSON object")
-            if name == "error":
-                raise refusal(str(chunk.get("__type", "")), chunk)
-            self._chunk(chunk, events)
-
-    def _chunk(self, chunk: JsonObject, events: list[Event]) -> None:
+    def chunk(self, chunk: JsonObject, events: list[Event]) -> None:
         if not self._started:
             self._started = True
             events.append(Start(new_id("bdrk_"), ""))
@@ -212,7 +166,7 @@ class Decoder:
         elif rest:
             events.append(Aside({NAME: rest}))
         if self._finished:
-            self._end(events)
+            self.end(events)
 
 
 def _index(members: JsonObject) -> int:
