@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from wye.canon.loss import Losses
 from wye.canon.parts import Citation
-from wye.dialects.bedrock_converse.form import extras_with, form_of, own_members
+from wye.dialects.bedrock_converse.form import extras_with, form_of, merged, own_members
 from wye.kernel.fields import Fields
-from wye.kernel.json import JsonObject, as_list, as_object
+from wye.kernel.json import JsonObject, as_list
 
 _Kind = Literal["char", "page", "block", "search_result"]
 _SPANS: dict[str, tuple[_Kind, str]] = {
@@ -93,11 +93,9 @@ def encode_citation(citation: Citation, path: str, losses: Losses, *, answer: bo
     if citation.quote is not None:
         said["sourceContent"] = [{"text": text} for text in pieces(citation.quote, form_of(citation.extras))]
     location = _location(citation)
-    known = as_object(own.pop("location", None)) or {}
-    if location or known:
-        name = next(iter(location), "")
-        said["location"] = {name: {**location[name], **known.pop(name, {})}, **known} if location else known
-    return said | own
+    if location:
+        said["location"] = location
+    return merged(said, own)
 
 
 def pieces(text: str, form: JsonObject, name: str = "sourceContent") -> list[str]:

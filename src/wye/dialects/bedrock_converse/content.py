@@ -56,7 +56,7 @@ from wye.dialects.bedrock_converse.reasoning import (
 from wye.dialects.bedrock_models import Family
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
-from wye.kernel.json import JsonError, JsonObject, as_list, decode, encode_text, type_name
+from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode_text, type_name
 
 SERVER_TOOL = "server_tool_use"
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
@@ -121,8 +121,9 @@ def _cited(outer: Fields) -> Part | None:
     texts = plain_texts(inner.any("content"))
     if texts is None:
         return None
+    given: JsonObject = {"citations": []} if inner.has("citations") else {}
     citations = [decode_citation(item) for item in inner.each("citations")]
-    form: JsonObject = {} if citations else {"citationsContent": True}
+    form: JsonObject = {} if citations else {"citationsContent": given}
     if len(texts) != 1:
         form["content"] = [len(text) for text in texts]
     return Text("".join(texts), citations, extras=block_extras(inner, outer, form))
@@ -316,12 +317,11 @@ def _encode_text(part: Text, path: str, losses: Losses, reader: Reader) -> JsonO
         except JsonError:
             pass  # It is a text by now.
     citations = _encode_citations(part.citations, path, losses, reader)
-    if citations or form.get("citationsContent"):
+    bare = as_object(form.get("citationsContent"))
+    if citations or bare is not None:
         content = [{"text": text} for text in pieces(part.text, form, "content")]
-        members: JsonObject = {"content": content}
-        if citations:
-            members["citations"] = citations
-        return block("citationsContent", members, own)
+        given = {"citations": citations} if citations else bare or {}
+        return block("citationsContent", {"content": content, **given}, own)
     return {"text": part.text, **own}
 
 

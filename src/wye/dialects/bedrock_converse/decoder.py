@@ -253,10 +253,10 @@ class Decoder:
                 return
             case {"reasoningContent": {"signature": str(signature), **inner}, **outer} if _continues(block, Thinking):
                 block = block or self._begin(index, Thinking(), events)
-                events.append(SignatureDelta(block.index, signature))
                 if inner or outer:
                     more = {**inner, OUTER: outer} if outer else inner
                     events.append(ThinkingDelta(block.index, "", extras=extras_with(more)))
+                events.append(SignatureDelta(block.index, signature))
                 return
             case {"citation": {**citation}, **outer} if _continues(block, Text):
                 inner: JsonObject = {}

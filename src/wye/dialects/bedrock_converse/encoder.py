@@ -257,7 +257,9 @@ class Encoder:
             start = self._started({"toolUse": start_call(part, self._path, self._losses)})
             return start + self._further({"toolUse": {"input": encode_text(given)}})
         said = encode_part(part, self._path, self._losses, CLIENT)
-        return b"" if said is None else self._block(said)
+        if said is None:
+            return b""
+        return self._started(said) if said is getattr(part, "value", None) else self._block(said)
 
     def _block(self, said: JsonObject) -> bytes:
         """A block as its start and its pieces."""

@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 from wye.canon.loss import Losses
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, Tool, ToolChoice
 from wye.dialects.bedrock_converse.content import Reader, decode_cache, encode_cache, takes_cache
-from wye.dialects.bedrock_converse.form import block, block_extras, extras_with, own_members
+from wye.dialects.bedrock_converse.form import block, block_extras, extras_with, merged, own_members
 from wye.dialects.bedrock_converse.name import NAME
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
@@ -115,4 +115,4 @@ def encode_tool_choice(choice: ToolChoice, losses: Losses) -> JsonObject:
             said = {"any": {}}
         case _:
             said = {"auto": {}}
-    return said | own_members(choice.extras, losses, "tool_choice")
+    return merged(said, own_members(choice.extras, losses, "tool_choice"))
