@@ -22,11 +22,12 @@ from wye.canon.events import (
     TextDelta,
     UsageReport,
 )
-from wye.canon.extras import FORM, Extras, own_extras
+from wye.canon.extras import Extras, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Text
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
+from wye.dialects.bedrock_invoke.answer import note_stop_sequence, own_members
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.turns import say_text
 from wye.kernel.ids import new_id
@@ -85,7 +86,7 @@ class TextDecoder(ChunkDecoder):
                 events.append(PartStart(0, Text(""), choice))
             events.append(TextDelta(0, piece.text, choice))
         if piece.rest:
-            events.append(Aside({self._dialect: piece.rest}, choice))
+            events.append(Aside({self._dialect: piece.rest}))
         if piece.reason is not None:
             self._choices[choice] = None
             if begun:
@@ -121,7 +122,8 @@ class TextEncoder:
         self._around: dict[int, tuple[bytes, bytes]] = {}
         self._usage: Usage | None = None
         self._finished: dict[int, Finish] = {}
-        self._asides: dict[int, JsonObject] = {}
+        self._rest: JsonObject = {}
+        """Members of the whole answer, said with its last chunk."""
 
     def encode(self, event: Event) -> bytes:
         name, losses = self._family.name, self._losses
@@ -143,15 +145,13 @@ class TextEncoder:
             case OpaqueDelta():
                 losses.add(f"content[{event.index}]", f"only {event.dialect} understands it")
             case Start():
-                own_extras(event.extras, name, losses, "", "info")
                 self._usage = event.usage
+                self._rest.update(own_members(event.extras, name, losses))
             case UsageReport():
-                own_extras(event.extras, name, losses, "", "info")
                 self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
+                self._rest.update(own_members(event.extras, name, losses))
             case Aside():
-                own = own_extras(event.extras, name, losses, "", "info")
-                news = {name: value for name, value in own.items() if name != FORM}
-                self._asides.setdefault(event.choice or 0, {}).update(news)
+                self._rest.update(own_members(event.extras, name, losses))
             case Finish():
                 self._finished[event.choice] = event
             case End():
@@ -169,9 +169,7 @@ class TextEncoder:
         return b"data: %b%b%b\n\n" % (around[0], encode(text), around[1])
 
     def _last(self, finish: Finish) -> bytes:
-        if finish.stop_sequence is not None:
-            note = f"{self._family.name} does not tell which sequence stopped it"
-            self._losses.add(f"choices[{finish.choice}].stop_sequence", note, "info")
+        note_stop_sequence(finish.stop_sequence, finish.choice, self._family.name, self._losses)
         last = finish.choice == next(reversed(self._finished))
         chunk = self._family.last(finish, self._usage if last else None, self._losses)
-        return frame(encode({**chunk, **self._asides.get(finish.choice, {})}))
+        return frame(encode({**chunk, **self._rest} if last else chunk))

@@ -86,10 +86,8 @@ def _decode_results(results: list[Fields], text: str, calls: Calls) -> list[Mess
 
 
 def _decode_result(fields: Fields, calls: Calls, implied: list[ToolCall]) -> ToolResult:
-    given = fields.dict("call") or {}
-    call = calls.answered(Fields(given, fields.at("call")))
-    if call is None:
-        call = calls.decode(Fields(given, fields.at("call")))
+    call, made = calls.answered(Fields(fields.any("call"), fields.at("call")))
+    if not made:
         implied.append(call)
     outputs = fields.list("outputs") or []
     result = ToolResult(

@@ -129,15 +129,17 @@ class Calls:
         self._known[call.id] = call
         self._open.append(call)
 
-    def answered(self, fields: Fields) -> ToolCall | None:
-        """The call that a result repeats; None for one that was not made before."""
+    def answered(self, fields: Fields) -> tuple[ToolCall, bool]:
+        """The call that a result repeats, and whether it was made before."""
         name, given = fields.required_str("name"), encode_text(fields.dict("parameters") or {})
         same = [call for call in self._open if call.name == name]
         exact = [call for call in same if call.arguments == given]
-        found = (exact or same or [None])[0]
-        if found is not None:
+        for found in (*exact, *same):
             self._open.remove(found)
-        return found
+            return found, True
+        call = ToolCall(f"call_{len(self._known)}", name, given, extras=extras_of(NAME, fields.rest()))
+        self._known[call.id] = call
+        return call, False
 
     def encode_result(self, part: ToolResult, path: str, losses: Losses) -> JsonObject:
         call = self._known.get(part.call_id)
