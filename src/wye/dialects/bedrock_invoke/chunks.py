@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from wye.canon.events import End, Event, Failure
 from wye.dialects.aws_errors import error_type, refusal
 from wye.kernel.errors import BadAnswer, StreamCut, WyeError
@@ -9,20 +11,20 @@ from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
 from wye.kernel.sse import Frame, SseDecoder, frame
 
 
-class ChunkDecoder:
+class ChunkDecoder(ABC):
     """Implements `dialects.dialect.StreamDecoder`; a family's own reads its chunks."""
 
     def __init__(self) -> None:
         self._sse = SseDecoder()
         self._over = False
 
+    @abstractmethod
     def chunk(self, chunk: JsonObject, events: list[Event]) -> None:
         """The events of one chunk. Raises BadAnswer for one that makes no sense."""
-        raise NotImplementedError
 
+    @abstractmethod
     def complete(self) -> bool:
         """Whether nothing of the answer is missing, should the stream end now."""
-        raise NotImplementedError
 
     def feed(self, chunk: bytes) -> list[Event]:
         events: list[Event] = []

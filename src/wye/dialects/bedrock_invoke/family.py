@@ -11,7 +11,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
-from wye.dialects.aws_errors import decode_error, encode_error
+from wye.dialects.aws_errors import decode_error, encode_error, error_headers
 from wye.dialects.bedrock_invoke import framing
 from wye.dialects.bedrock_invoke.framing import FramedDecoder, FramedEncoder
 from wye.dialects.bedrock_invoke.metrics import MeteredDecoder, MeteredEncoder, decode_metrics
@@ -63,8 +63,10 @@ def bedrock_family(
         stream_decoder=sse_decoder,
         stream_encoder=sse_encoder,
         tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of, terminator=terminator),
+        model_in_path=True,
         request_id_header=REQUEST_ID_HEADER,
         encode_error=encode_error,
+        error_headers=error_headers,
         encode_stream_error=encode_stream_error,
         decode_error=decode_error,
     )
