@@ -9,20 +9,23 @@ from typing import Any
 
 import msgspec
 
-from wye.api.app import App, HotRoutes
+from wye.api.app import App
 from wye.api.pages import Pages
-from wye.api.routes import HOT_ROUTES
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
 from wye.config.schema import Config, DeploymentConfig, ProviderConfig
+from wye.dialects.bedrock_invoke.families import family_of_model
+from wye.dialects.detect import named
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
 from wye.drivers.memory.limiter import MemoryLimiter
+from wye.drivers.memory.responses import MemoryResponses
 from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
+from wye.gateway.policy.conversations import Conversations
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError
@@ -32,7 +35,7 @@ from wye.ports.transport import Clocks, Transport
 from wye.ports.weights import ModelCard
 from wye.providers.aws import AwsCredentials, AwsSettings
 from wye.providers.azure import AzureProvider
-from wye.providers.bedrock import BedrockRuntime
+from wye.providers.bedrock import BedrockProvider, BedrockRuntime
 from wye.providers.local import LocalProvider
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
@@ -83,9 +86,9 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         make_auth(config),
         router,
         Settlement(MemoryLimiter(limits) if limits != Limits() else None),
+        Conversations(MemoryResponses()),
         config.default_model,
     )
-    hot: HotRoutes = {path: (route.operation, DIALECTS[route.dialect]) for route in HOT_ROUTES for path in route.paths}
     pages = Pages(pipeline, engine, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
 
     async def start() -> None:
@@ -96,16 +99,15 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         await asyncio.gather(transport.close(), *([engine.close()] if engine is not None else []))
 
     limit = config.server.body_limit_mb * 1024 * 1024
-    return App(pipeline, hot, pages.app(), body_limit=limit, lifespan=(start, stop))
+    return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
 
 
 def _deployment(route: str, providers: dict[str, Provider], section: DeploymentConfig) -> Deployment:
     provider = providers.get(section.provider)
     if provider is None:
-        reasons = {"local": "switched off by local.enabled", "bedrock": "known but not served yet"}
-        reason = reasons.get(section.provider, "known but needs a base_url")
+        reason = "switched off by local.enabled" if section.provider == "local" else "known but needs a base_url"
         raise ConfigError(f"routes.{route}: the provider {section.provider!r} is {reason}")
-    return Deployment(provider, section.model, section.clocks)
+    return Deployment(provider, section.model, section.clocks, named(section.api) if section.api else None)
 
 
 def make_engine(config: Config) -> LlamaCppEngine:
@@ -156,7 +158,7 @@ def make_providers(config: Config, transport: Transport) -> dict[str, Provider]:
     return {
         name: _make_provider(name, section, transport)
         for name, section in sections.items()
-        if name != "local" and (section.kind or name) != "bedrock" and not _is_key_alone(name, section)
+        if name != "local" and not _is_key_alone(name, section)
     }
 
 
@@ -174,12 +176,17 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
         if value is not None
     }
     quirks = msgspec.structs.replace(row.quirks, **changes)
-    dialect, base_url = DIALECTS[row.dialect], section.base_url or row.base_url
+    dialects = [DIALECTS[spoken] for spoken in row.dialects if spoken in DIALECTS]
+    base_url = section.base_url or row.base_url
+    if row.name == "bedrock":
+        return BedrockProvider(
+            name, make_bedrock(name, section), DIALECTS["bedrock_converse"], family_of_model, transport, quirks
+        )
     if row.name == "azure":
         return AzureProvider(
             name,
             row,
-            dialect,
+            dialects,
             transport,
             base_url=base_url,
             api_version=section.api_version,
@@ -191,7 +198,7 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
     return UpstreamProvider(
         name,
         row,
-        dialect,
+        dialects,
         transport,
         base_url=base_url,
         api_key=section.api_key,

@@ -19,73 +19,97 @@ from wye.api.edge import (
     send_error,
     wants_strict,
 )
+from wye.api.ingress import Asked, asked, read_counted
 from wye.dialects.dialect import Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
-from wye.kernel.errors import NotFound
+from wye.kernel.errors import NotFound, WyeError
 from wye.kernel.json import encode
-from wye.ports.provider import Operation
-
-HotRoutes = dict[str, tuple[Operation, Dialect]]
 
 _PLAIN_TEXT = b"text/plain; charset=utf-8"
 
 
 class App:
-    """`lifespan` is (start, stop): run before the first request and after the last."""
+    """`plain` is the dialect of errors for requests that speak none. `lifespan` is (start, stop): run before the first
+    request and after the last."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        hot: HotRoutes,
         pages: Application,
+        plain: Dialect,
         *,
         body_limit: int,
         lifespan: tuple[Callable[[], Awaitable[None]], Callable[[], Awaitable[None]]],
     ) -> None:
         self.pipeline = pipeline
-        self._hot = hot
         self._pages = pages
+        self._plain = plain
         self._body_limit = body_limit
         self._start, self._stop = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            found = self._hot.get(scope["path"])
-            if found is not None and scope["method"] == "POST":
-                await self._serve(caller_of(scope, receive, send), *found)
-            elif (path := _plain_path(scope)) != scope["path"]:
-                await self({**scope, "path": path, "root_path": ""}, receive, send)
-            else:
-                await self._pages(scope, receive, send)
+            await self._route(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
-    async def _serve(self, caller: Caller, operation: Operation, dialect: Dialect) -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            try:
+                found = asked(scope)
+            except WyeError as error:
+                caller = caller_of(scope, receive, send)
+                await send_error(caller, error, self._plain, request_id_of(caller.headers), b"")
+                return
+            if found is not None:
+                await self._serve(scope, caller_of(scope, receive, send), found)
+                return
+        path = _plain_path(scope)
+        if path != scope["path"]:
+            await self._route({**scope, "path": path, "root_path": ""}, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    async def _serve(self, scope: Scope, caller: Caller, found: Asked) -> None:
         headers = caller.headers
         request_id = request_id_of(headers)
+        dialect = found.answer_dialect or found.dialect
         exchange: Exchange | None = None
         begun = False
         try:
-            principal = self.pipeline.auth.principal(headers)
-            body = await read_body(caller, self._body_limit)
+            if found.signed:
+                body, principal = await self._signed_body(scope, caller)
+            else:
+                principal = self.pipeline.auth.principal(headers)
+                body = await read_body(caller, self._body_limit)
             caller.cancel_if_left()
             exchange = Exchange(
-                request_id, dialect, body, headers, principal, clock.monotonic_s(), wants_strict(headers)
+                request_id,
+                found.dialect,
+                body,
+                headers,
+                principal,
+                clock.monotonic_s(),
+                wants_strict(headers),
+                found.answer_dialect,
+                found.detect,
+                found.model,
+                found.stream,
             )
-            if operation == "count_tokens":
+            if found.operation == "count_tokens":
                 await self._count(exchange, caller)
                 return
-            found = await self.pipeline.chat(exchange)
-            if isinstance(found, Whole):
-                await answer(caller, 200, found.body, _lines(exchange))
+            said = await self.pipeline.chat(exchange)
+            if isinstance(said, Whole):
+                await answer(caller, 200, said.body, _lines(exchange))
             else:
                 begun = True
-                await self._stream(exchange, found, caller)
+                await self._stream(exchange, said, caller)
         except CallerLeft:
             return
         except asyncio.CancelledError:
@@ -99,8 +123,15 @@ class App:
             if not begun:
                 await send_error(caller, known, dialect, request_id, _about(exchange) if exchange else b"")
 
+    async def _signed_body(self, scope: Scope, caller: Caller) -> tuple[bytes, str]:
+        """The body and its sender, where AWS's clients sign it. Raises Forbidden in AWS's words."""
+        known = self.pipeline.auth.aws_caller(caller.headers)
+        body = await read_body(caller, self._body_limit)
+        known.check(b"POST", scope["raw_path"], scope.get("query_string", b""), caller.headers, body)
+        return body, known.principal
+
     async def _stream(self, exchange: Exchange, stream: Stream, caller: Caller) -> None:
-        content_type = _PLAIN_TEXT if asks_for_plain_text(caller.headers) else exchange.dialect.framing.content_type
+        content_type = _PLAIN_TEXT if asks_for_plain_text(caller.headers) else exchange.speaks.framing.content_type
         lines = b"content-type: %b\r\ncache-control: no-cache\r\n%b" % (content_type, _lines(exchange))
         try:
             caller.begin(200, lines, None)
@@ -112,6 +143,7 @@ class App:
     async def _count(self, exchange: Exchange, caller: Caller) -> None:
         if exchange.dialect.encode_count is None:
             raise NotFound(f"{exchange.dialect.name} has no operation to count tokens")
+        read_counted(exchange)
         tokens, exact = await self.pipeline.count_tokens(exchange)
         if not exact:
             exchange.losses.add("input_tokens", "estimated: this model's tokenizer is not at hand", "info")
@@ -138,7 +170,7 @@ def _plain_path(scope: Scope) -> str:
 
 def _lines(exchange: Exchange) -> bytes:
     """What Wye says about an answer besides its content, as header lines."""
-    return header_lines(id_headers(exchange.request_id, exchange.dialect)) + _about(exchange)
+    return header_lines(id_headers(exchange.request_id, exchange.speaks)) + _about(exchange)
 
 
 def _about(exchange: Exchange) -> bytes:

@@ -86,7 +86,8 @@ def as_wye_error(error: Exception, request_id: str) -> WyeError:
 async def send_error(caller: Caller, error: WyeError, dialect: Dialect, request_id: str, lines: bytes) -> None:
     """`lines` are headers to add."""
     body = encode(dialect.encode_error(error, request_id))
-    about = header_lines(id_headers(request_id, dialect) + error_headers(error))
+    own = dialect.error_headers(error) if dialect.error_headers is not None else []
+    about = header_lines(id_headers(request_id, dialect) + error_headers(error) + own)
     await answer(caller, error.status, body, about + lines)
 
 

@@ -11,30 +11,38 @@ from shlex import quote
 from typing import Any
 
 from wye import __version__
-from wye.api.routes import HOT_ROUTES, PAGES
+from wye.api.routes import HOT_ROUTES, PAGES, HotRoute
 from wye.kernel.json import encode_text
 
-_JSON, _EVENTS = "application/json", "text/event-stream"
-_FORMATS = {
-    "openai_chat": "https://platform.openai.com/docs/api-reference/chat",
-    "anthropic_messages": "https://docs.anthropic.com/en/api/messages",
+_JSON, _EVENTS, _AWS_EVENTS = "application/json", "text/event-stream", "application/vnd.amazon.eventstream"
+_FORMATS: dict[str, tuple[str, list[str]]] = {
+    "openai_chat": ("https://platform.openai.com/docs/api-reference/chat", ["model", "messages"]),
+    "openai_responses": ("https://platform.openai.com/docs/api-reference/responses", ["model", "input"]),
+    "openai_completions": ("https://platform.openai.com/docs/api-reference/completions", ["model", "prompt"]),
+    "anthropic_messages": ("https://docs.anthropic.com/en/api/messages", ["model", "messages"]),
+    "bedrock_converse": ("https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html", []),
+    "bedrock_claude": ("https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html", []),
 }
+"""By dialect: where its format is described, and the members that a request's body must have."""
 
 
 def document(*, needs_key: bool) -> dict[str, Any]:
     """The OpenAPI document of the running server."""
     paths: dict[str, dict[str, Any]] = {}
     for hot in HOT_ROUTES:
+        described_at, required = _FORMATS[hot.dialect]
+        schema = {"type": "object", **({"required": required} if required and not hot.detects else {})}
         for path in hot.paths:
+            parameters = [_parameter("model")] if "{model}" in path else []
+            if hot.detects and not parameters:
+                parameters = [{"name": "target_format", "in": "query", "schema": {"type": "string"}}]
             paths.setdefault(path, {})["post"] = {
                 "summary": hot.summary,
                 "operationId": _operation_id("post", path),
-                "externalDocs": {"url": _FORMATS[hot.dialect]},
-                "requestBody": {
-                    "required": True,
-                    "content": {_JSON: {"schema": {"type": "object", "required": ["model", "messages"]}}},
-                },
-                "responses": _responses(hot.summary, (_JSON, _EVENTS) if hot.operation == "chat" else (_JSON,)),
+                "externalDocs": {"url": described_at},
+                **({"parameters": parameters} if parameters else {}),
+                "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
+                "responses": _responses(hot.summary, _media(hot)),
                 **({"security": _SECURITY} if needs_key else {}),
             }
     for page in PAGES:
@@ -62,6 +70,14 @@ def document(*, needs_key: bool) -> dict[str, Any]:
 
 
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
+
+
+def _media(hot: HotRoute) -> tuple[str, ...]:
+    if hot.operation != "chat":
+        return (_JSON,)
+    if "{model}" in hot.paths[0]:
+        return (_AWS_EVENTS,) if hot.stream else (_JSON,)
+    return (_JSON, _EVENTS)
 
 
 def _operation_id(method: str, path: str) -> str:

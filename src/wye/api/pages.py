@@ -18,11 +18,13 @@ from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
 from wye.api.metrics import render_metrics
 from wye.api.routes import HOT_ROUTES, PAGES, Page
 from wye.dialects.dialect import Dialect
+from wye.dialects.openai_responses.conversation import page_of
 from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
-from wye.kernel.json import JsonObject, encode
+from wye.kernel.json import JsonObject, decode, encode
 from wye.ports.engine import Engine, LocalModel
+from wye.ports.responses import KeptResponse
 from wye.ports.transport import Headers
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -66,6 +68,52 @@ class Pages:
         model = await self._local().unload(request.path_params["model"])
         return _json(_describe_local(model))
 
+    async def show_response(self, request: Request) -> Response:
+        return Response((await self._kept(request)).response, media_type="application/json")
+
+    async def delete_response(self, request: Request) -> Response:
+        kept = await self._kept(request)
+        await self._pipeline.conversations.forget(kept, self._pipeline.router.deployments())
+        return _json({"id": kept.id, "object": "response", "deleted": True})
+
+    async def list_input_items(self, request: Request) -> Response:
+        kept = await self._kept(request)
+        query = request.query_params
+        limit, order = query.get("limit", "20"), query.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise BadRequest("order must be 'asc' or 'desc'", param="order")
+        if not (limit.isdecimal() and limit.isascii() and len(limit) <= 3):
+            raise BadRequest("limit must be a number from 1 to 100", param="limit")
+        return _json(page_of(decode(kept.items), after=query.get("after"), limit=int(limit), order=order))
+
+    async def cancel_response(self, request: Request) -> Response:
+        kept = await self._kept(request)
+        raise BadRequest(f"Response '{kept.id}' is complete: only background responses can be cancelled", param="id")
+
+    async def list_inference_profiles(self, request: Request) -> Response:
+        """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html"""
+        names = self._pipeline.router.names()
+        none: list[JsonObject] = []
+        profiles: list[JsonObject] = [
+            {
+                "inferenceProfileName": name,
+                "inferenceProfileId": name,
+                "inferenceProfileArn": f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{name}",
+                "models": none,
+                "status": "ACTIVE",
+                "type": "SYSTEM_DEFINED",
+            }
+            for name in names
+        ]
+        return _json({"inferenceProfileSummaries": profiles})
+
+    async def _kept(self, request: Request) -> KeptResponse:
+        wanted = request.path_params["id"]
+        kept = await self._pipeline.conversations.store.get(request.state.principal, wanted)
+        if kept is None:
+            raise NotFound(f"Response with id '{wanted[:100]}' not found.", param="id")
+        return kept
+
     async def health(self, request: Request) -> Response:
         checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status != "available"}
         return _json({"status": "ok", "version": __version__, "checks": checks})
@@ -98,8 +146,12 @@ class Pages:
             headers = dict(request.headers.raw)
             request_id = request_id_of(headers)
             try:
-                if not page.open:
-                    self._pipeline.auth.principal(headers)
+                if page.signed:
+                    caller = self._pipeline.auth.aws_caller(headers)
+                    path, query = request.scope["raw_path"], request.scope["query_string"]
+                    caller.check(request.method.encode(), path, query, headers, b"")
+                elif not page.open:
+                    request.state.principal = self._pipeline.auth.principal(headers)
                 response = await handler(request)
             except Exception as error:  # the edge: every failure is answered in the caller's dialect
                 return self._failed(request, as_wye_error(error, request_id), request_id)

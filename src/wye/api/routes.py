@@ -11,9 +11,15 @@ class HotRoute(NamedTuple):
     """A route on the data path: served by hand, in the dialect it names."""
 
     paths: tuple[str, ...]
+    """With `{model}` where the path names the model."""
     operation: Operation
     dialect: str
+    """Of the request, and of the errors where the body must be looked at to know."""
     summary: str
+    detects: bool = False
+    """Whether the body may be in another dialect, found by its form, and `target_format` may ask for another answer."""
+    stream: bool = False
+    """Whether the path asks for a stream."""
 
 
 class Page(NamedTuple):
@@ -26,6 +32,8 @@ class Page(NamedTuple):
     open: bool = False
     """Whether it answers without a key."""
     media: str = "application/json"
+    signed: bool = False
+    """Whether callers may sign as AWS's clients do."""
 
 
 HOT_ROUTES = (
@@ -33,7 +41,21 @@ HOT_ROUTES = (
         ("/v1/chat/completions", "/chat/completions"),
         "chat",
         "openai_chat",
-        "Answer a conversation, in OpenAI's Chat Completions format; streamed when `stream` is true.",
+        "Answer a conversation, in OpenAI's Chat Completions format; streamed when `stream` is true. Bodies of Claude's"
+        " and Titan's form are understood too, and `?target_format=` asks for an answer in any other format.",
+        detects=True,
+    ),
+    HotRoute(
+        ("/v1/responses", "/responses"),
+        "chat",
+        "openai_responses",
+        "Answer a conversation, in OpenAI's Responses format; streamed when `stream` is true.",
+    ),
+    HotRoute(
+        ("/v1/completions", "/completions"),
+        "chat",
+        "openai_completions",
+        "Complete a text, in OpenAI's format of before chat; streamed when `stream` is true.",
     ),
     HotRoute(
         ("/v1/messages",),
@@ -47,6 +69,40 @@ HOT_ROUTES = (
         "anthropic_messages",
         "Count the tokens of a conversation, in Anthropic's format.",
     ),
+    HotRoute(
+        ("/model/{model}/converse",),
+        "chat",
+        "bedrock_converse",
+        "Answer a conversation, in Bedrock's Converse format.",
+    ),
+    HotRoute(
+        ("/model/{model}/converse-stream",),
+        "chat",
+        "bedrock_converse",
+        "The same as an AWS event stream.",
+        stream=True,
+    ),
+    HotRoute(
+        ("/model/{model}/invoke",),
+        "chat",
+        "bedrock_claude",
+        "Answer in the own format of a family of Bedrock's models, found by the body's form and the model's name.",
+        detects=True,
+    ),
+    HotRoute(
+        ("/model/{model}/invoke-with-response-stream",),
+        "chat",
+        "bedrock_claude",
+        "The same as an AWS event stream.",
+        detects=True,
+        stream=True,
+    ),
+    HotRoute(
+        ("/model/{model}/count-tokens",),
+        "count_tokens",
+        "bedrock_converse",
+        "Count the tokens of a conversation, in Bedrock's format.",
+    ),
 )
 
 PAGES = (
@@ -59,6 +115,27 @@ PAGES = (
         "Unload a local model and free its memory.",
     ),
     Page("GET", ("/v1/models/{model:path}", "/models/{model:path}"), "show_model", "Show one model."),
+    Page("GET", ("/v1/responses/{id}", "/responses/{id}"), "show_response", "Show an answer that was kept."),
+    Page("DELETE", ("/v1/responses/{id}", "/responses/{id}"), "delete_response", "Forget an answer that was kept."),
+    Page(
+        "GET",
+        ("/v1/responses/{id}/input_items", "/responses/{id}/input_items"),
+        "list_input_items",
+        "List what the model was asked with; `limit`, `order` and `after` as OpenAI has them.",
+    ),
+    Page(
+        "POST",
+        ("/v1/responses/{id}/cancel", "/responses/{id}/cancel"),
+        "cancel_response",
+        "Refused: only background responses can be cancelled, and there are none.",
+    ),
+    Page(
+        "GET",
+        ("/inference-profiles",),
+        "list_inference_profiles",
+        "Bedrock's list of inference profiles: every model under its own name.",
+        signed=True,
+    ),
     Page("GET", ("/health",), "health", "Whether the process is well.", open=True),
     Page("GET", ("/health/ready",), "ready", "Whether it can answer: 200, or 503 with the reason.", open=True),
     Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format.", media="text/plain"),

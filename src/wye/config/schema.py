@@ -86,6 +86,8 @@ class DeploymentConfig(Setting):
     """A section of `providers`, or a provider that exists by itself."""
     model: str
     """The model's name at that provider."""
+    api: str | None = None
+    """The format to ask it in (`chat`, `responses`, ...) where the provider knows several; else the caller's own."""
     clocks: Clocks = Clocks()
     """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
 

@@ -126,6 +126,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     stream_decoder: Callable[[], StreamDecoder]
     stream_encoder: Callable[[ChatRequest, Losses], StreamEncoder]
     tap: TapRules
+    model_in_path: bool = False
+    """Whether a request's path names the model and asks for a stream, and its body says neither."""
     framing: Framing = SSE
     as_sse: Dialect | None = None
     """The same dialect framed as server-sent events, where its own framing is another."""

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from wye.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
+from wye.dialects.bedrock_converse import DIALECT as BEDROCK_CONVERSE
+from wye.dialects.bedrock_invoke.families import FAMILIES as BEDROCK_INVOKE
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from wye.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES)}
+_ALL = (
+    OPENAI_CHAT,
+    OPENAI_RESPONSES,
+    ANTHROPIC_MESSAGES,
+    BEDROCK_CONVERSE,
+    *BEDROCK_INVOKE,
+)
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wye.canon.usage import Usage
+from wye.dialects.dialect import Dialect
 from wye.kernel.json import Raw, encode
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
@@ -32,17 +33,27 @@ class Meter:
 
 
 class Deployment:
-    __slots__ = ("clocks", "id", "id_line", "meter", "model", "model_json", "provider")
+    __slots__ = ("_spoken", "clocks", "dialect", "id", "id_line", "meter", "model", "model_json", "provider")
 
-    def __init__(self, provider: Provider, model: str, clocks: Clocks) -> None:
+    def __init__(self, provider: Provider, model: str, clocks: Clocks, dialect: Dialect | None = None) -> None:
         self.provider = provider
         self.model = model
         self.model_json = Raw(encode(model))
         self.clocks = clocks
+        self.dialect = dialect
+        """The one it must be asked in; None leaves that to the provider."""
         self.id = f"{provider.name}/{model}"
         plain = "".join(character if character.isprintable() else "?" for character in self.id)
         self.id_line = b"x-wye-deployment: %b\r\n" % plain.encode("ascii", "replace")
         self.meter = Meter()
+        self._spoken: dict[int, Dialect] = {}
+
+    def speaks(self, caller: Dialect) -> Dialect:
+        """The dialect in which to ask, for a caller of that one."""
+        found = self._spoken.get(id(caller))  # there are few dialects, and they live as long as the process
+        if found is None:
+            found = self._spoken[id(caller)] = self.dialect or self.provider.speaks(self.model, caller)
+        return found
 
 
 class Route:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,14 +22,19 @@ class Exchange(msgspec.Struct):
 
     request_id: str
     dialect: Dialect
-    """The caller's."""
+    """That of the request."""
     body: bytes
     headers: HeaderMap
     principal: str
     started_s: float
     strict: bool = False
+    answer_dialect: Dialect | None = None
+    """That of the answer, where the caller asked for another than the request's."""
+    detect: Callable[[Mapping[str, Any]], Dialect] | None = None
+    """Finds the request's dialect by its members, where it may be another one than it seems."""
     model: str = ""
-    stream: bool = False
+    stream: bool | None = None
+    """None until the body has been looked at."""
     request: ChatRequest | None = None
     """The canonical form, once somebody has asked for it."""
     members: dict[str, Raw] = msgspec.field(default_factory=dict[str, Raw])
@@ -42,8 +47,16 @@ class Exchange(msgspec.Struct):
     def canonical(self, decode: Callable[[JsonObject], ChatRequest] | None = None) -> ChatRequest:
         """The request, decoded at most once: as a chat request unless another decoder is given. Raises BadRequest."""
         if self.request is None:
-            self.request = (decode or self.dialect.decode_request)(decode_body(self.body))
+            body = decode_body(self.body)
+            if self.dialect.model_in_path:
+                body = {name: value for name, value in body.items() if name not in ("model", "stream")}
+            self.request = (decode or self.dialect.decode_request)(body)
         return self.request
+
+    @property
+    def speaks(self) -> Dialect:
+        """What the caller is answered in."""
+        return self.answer_dialect or self.dialect
 
 
 class Whole(msgspec.Struct):
@@ -66,9 +79,13 @@ class Outlet(Protocol):
 class Stream(Protocol):
     """An answer on its way to the caller, in the caller's dialect."""
 
-    usage: Usage | None
-    failed: bool
-    """Whether it broke off after it had begun."""
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off after it had begun."""
+        ...
 
     async def relay(self, outlet: Outlet) -> None:
         """Say all of it, no faster than it is taken. An UpstreamError becomes the last that is said."""

@@ -10,7 +10,9 @@ from collections.abc import Awaitable
 
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.policy import conversations
 from wye.gateway.policy.auth import Auth
+from wye.gateway.policy.conversations import Conversations
 from wye.gateway.relay.passthrough import pass_through
 from wye.gateway.relay.peek import model_of, peek, stream_of
 from wye.gateway.relay.translate import translate
@@ -20,8 +22,16 @@ from wye.kernel.errors import NoDeployment, UpstreamError
 
 
 class Pipeline:
-    def __init__(self, auth: Auth, router: Router, settlement: Settlement, default_model: str | None = None) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        router: Router,
+        settlement: Settlement,
+        conversations: Conversations,
+        default_model: str | None = None,
+    ) -> None:
         self.auth = auth
+        self.conversations = conversations
         self.router = router
         self.settlement = settlement
         self._default_model = default_model
@@ -32,15 +42,27 @@ class Pipeline:
         A stream that is returned has its first content; give it to `finish` when it is over, however it ended.
         """
         members = exchange.members = peek(exchange.body)
-        exchange.model = model_of(members, self._default_model)
-        exchange.stream = stream_of(members)
+        if exchange.detect is not None:
+            exchange.dialect = exchange.detect(members)
+        if not exchange.model:  # else the path has named it
+            exchange.model = model_of(members, self._default_model)
+        if exchange.stream is None:
+            exchange.stream = stream_of(members)
         self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         try:
             route = self.router.route(exchange.model)
             exchange.strict = exchange.strict or route.strict
+            remembers = exchange.dialect.name == conversations.DIALECT
+            if remembers:
+                route = await self.conversations.resume(exchange, route)
             answer = await self._first(exchange, route)
-            return answer
+            if not remembers:
+                return answer
+            if isinstance(answer, Whole):
+                await self.conversations.keep_whole(exchange, answer)
+                return answer
+            return self.conversations.keep_stream(exchange, answer)
         finally:
             if answer is None:
                 self.settlement.end(exchange, None, failed=True)
@@ -57,7 +79,7 @@ class Pipeline:
         decode, body = exchange.dialect.decode_count, exchange.body
         assert decode is not None, "routes offer this only for dialects that have it"
         members = exchange.members = peek(body)
-        exchange.model = model_of(members, self._default_model)
+        exchange.model = exchange.model or model_of(members, self._default_model)
         deployment = self.router.route(exchange.model).deployments[0]
         counted = await deployment.provider.count_tokens(deployment.model, exchange.canonical(decode))
         # Without the model's tokenizer: about four bytes of text a token, in most languages and most vocabularies.
@@ -81,7 +103,7 @@ class Pipeline:
         raise failure
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
-        provider = deployment.provider
-        if provider.passthrough and provider.dialect is exchange.dialect:
+        upstream = deployment.speaks(exchange.dialect)
+        if upstream is exchange.speaks and upstream is exchange.dialect and deployment.provider.passthrough:
             return pass_through(exchange, deployment)
-        return translate(exchange, deployment)
+        return translate(exchange, deployment, upstream)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 import msgspec
@@ -13,7 +14,25 @@ from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, Quirks
 from wye.ports.transport import Clocks, HeaderMap, Reply
 
-Operation = Literal["chat", "count_tokens"]
+Operation = Literal["chat", "count_tokens", "embed", "delete_response"]
+
+_NOTHING: HeaderMap = MappingProxyType({})
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request to an upstream, in its own words."""
+
+    dialect: str
+    """The name of the wire format that `body` is in."""
+    model: str
+    body: bytes
+    stream: bool = False
+    operation: Operation = "chat"
+    subject: str = ""
+    """The id of what the operation is about, where that is not a model."""
+    clocks: Clocks = Clocks()
+    caller: HeaderMap = _NOTHING
+    """The caller's own headers, when it speaks the same dialect."""
 
 
 class Adapted(msgspec.Struct):
@@ -26,20 +45,20 @@ class Adapted(msgspec.Struct):
 
 class Provider(Protocol):
     name: str
-    dialect: Dialect
     quirks: Quirks
     passthrough: bool
     """Whether a caller's bytes in the same dialect may be sent as they are, but for named top-level members."""
+
+    def speaks(self, model: str, caller: Dialect) -> Dialect:
+        """The dialect in which to ask for this model: the caller's own where it is understood."""
+        ...
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Change what this provider needs changed beyond its dialect. Not called when the bytes pass through."""
         ...
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
-        """Send one request. `caller` are the caller's own headers when it speaks the same dialect, else empty.
-
-        Raises UpstreamError; NoDeployment when the account is not usable (no key).
-        """
+    def call(self, call: Call) -> Awaitable[Reply]:
+        """Send one request. Raises UpstreamError; NoDeployment when the account is not usable (no key)."""
         ...
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:

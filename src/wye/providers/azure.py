@@ -13,7 +13,7 @@ import msgspec
 from wye.dialects.dialect import Dialect, Quirks
 from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
-from wye.ports.provider import Operation
+from wye.ports.provider import Call
 from wye.ports.transport import Transport
 from wye.providers.rows import Row
 from wye.providers.upstream import UpstreamProvider
@@ -29,7 +29,7 @@ class AzureProvider(UpstreamProvider):
         self,
         name: str,
         row: Row,
-        dialect: Dialect,
+        dialects: list[Dialect],
         transport: Transport,
         *,
         base_url: str,
@@ -52,7 +52,7 @@ class AzureProvider(UpstreamProvider):
         super().__init__(
             name,
             row,
-            dialect,
+            dialects,
             transport,
             base_url=root and f"{root}/openai{'' if self._dated else '/v1'}",
             api_key=bearer_token or api_key,
@@ -60,9 +60,10 @@ class AzureProvider(UpstreamProvider):
             quirks=quirks,
         )
 
-    def _target(self, operation: Operation, model: str) -> bytes:
-        target = super()._target(operation, model)
-        if self._dated:
+    def _target(self, call: Call) -> bytes:
+        target = super()._target(call)
+        # The Responses API is called at the resource also where all others are called at a deployment.
+        if self._dated and call.dialect != "openai_responses":
             resource, openai, path = target.rpartition(b"/openai")
-            target = b"%b%b/deployments/%b%b" % (resource, openai, quote(model, safe="").encode(), path)
+            target = b"%b%b/deployments/%b%b" % (resource, openai, quote(call.model, safe="").encode(), path)
         return target + self._query

@@ -5,18 +5,26 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 from urllib.parse import quote
 
+from wye.canon.loss import Losses
+from wye.canon.request import ChatRequest
+from wye.dialects.dialect import Dialect, Quirks
 from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamRefused
+from wye.kernel.json import decode_answer, encode
 from wye.kernel.sigv4 import sign
-from wye.ports.provider import Operation
-from wye.ports.transport import Origin
+from wye.ports.provider import Adapted, Call
+from wye.ports.transport import Clocks, Origin, Reply, Transport
 from wye.providers.aws import AwsCredentials
 from wye.providers.endpoint import header_line, read_address
 
 _SERVICE = "bedrock"
+_COUNTED = ("messages", "system", "toolConfig")
+_MAX_SMALL_BYTES = 64 * 1024
+_REFUSAL_S = 10.0
 _ABOUT_CREDENTIALS = (
     "ExpiredTokenException",
     "IncompleteSignatureException",
@@ -42,16 +50,16 @@ class BedrockRuntime:
             return self._endpoint[0]
         return Origin("https", f"bedrock-runtime.{await self.credentials.region()}.amazonaws.com", 443)
 
-    def target(self, dialect: str, operation: Operation, stream: bool, model: str) -> bytes:
-        """The path of a call in `bedrock_converse`, else in a model's own format; `model` is an id or an ARN."""
-        if operation == "count_tokens":
+    def target(self, call: Call) -> bytes:
+        """The path of a call in `bedrock_converse`, else in a model's own format; its model is an id or an ARN."""
+        if call.operation == "count_tokens":
             verb = "count-tokens"
-        elif dialect == "bedrock_converse":
-            verb = "converse-stream" if stream else "converse"
+        elif call.dialect == "bedrock_converse":
+            verb = "converse-stream" if call.stream else "converse"
         else:
-            verb = "invoke-with-response-stream" if stream else "invoke"
+            verb = "invoke-with-response-stream" if call.stream else "invoke"
         prefix = self._endpoint[1] if self._endpoint else ""
-        return f"{prefix}/model/{quote(model, safe='')}/{verb}".encode()
+        return f"{prefix}/model/{quote(call.model, safe='')}/{verb}".encode()
 
     async def authorize(self, method: bytes, target: bytes, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
         """The header lines that make a call of `target` this account's; `headers` are signed with it.
@@ -75,3 +83,68 @@ class BedrockRuntime:
             return None
         self.credentials.forget()
         return self.credentials.unusable(error.message)
+
+
+class BedrockProvider:
+    """Bedrock's models, in Converse; in its own format a model is asked only by callers who speak it themselves."""
+
+    passthrough = True
+
+    def __init__(
+        self,
+        name: str,
+        runtime: BedrockRuntime,
+        converse: Dialect,
+        family_of: Callable[[str], Dialect | None],
+        transport: Transport,
+        quirks: Quirks,
+    ) -> None:
+        """`family_of` gives the format of a model's own family, None where it has none."""
+        self.name = name
+        self.quirks = quirks
+        self._runtime = runtime
+        self._converse = converse
+        self._family_of = family_of
+        self._transport = transport
+
+    def speaks(self, model: str, caller: Dialect) -> Dialect:
+        return caller if caller is self._family_of(model) else self._converse
+
+    async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
+        return Adapted(request)
+
+    async def call(self, call: Call) -> Reply:
+        """Also raises what `BedrockRuntime.authorize` raises; UpstreamRefused for what Bedrock does not allow."""
+        runtime = self._runtime
+        target = runtime.target(call)
+        accept = b"application/vnd.amazon.eventstream" if call.stream else b"application/json"
+        headers = {b"content-type": b"application/json", b"accept": accept}
+        lines = b"content-type: application/json\r\naccept: %b\r\n" % accept
+        lines += await runtime.authorize(b"POST", target, headers, call.body)
+        reply = await self._transport.send(await runtime.origin(), b"POST", target, lines, call.body, call.clocks)
+        if reply.status in (401, 403):
+            await self._refused(reply)
+        return reply
+
+    async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
+        body = self._converse.encode_request(request, Losses(), self.quirks)
+        counted = {name: body[name] for name in _COUNTED if name in body}
+        asked = encode({"input": {"converse": counted}})
+        reply = await self.call(Call(self._converse.name, model, asked, False, "count_tokens"))
+        try:
+            answer = await reply.read_all(_MAX_SMALL_BYTES, Clocks().headers_s)
+        finally:
+            reply.close()
+        if reply.status >= 400:
+            return None  # some models cannot be asked
+        tokens = decode_answer(answer).get("inputTokens")
+        return tokens if isinstance(tokens, int) else None
+
+    async def _refused(self, reply: Reply) -> NoReturn:
+        """Raise what AWS said; what it says of this account's credentials is no concern of the caller's."""
+        try:
+            body = await reply.read_all(_MAX_SMALL_BYTES, _REFUSAL_S)
+        finally:
+            reply.close()
+        error = self._converse.decode_error(reply.status, reply.headers, body)
+        raise self._runtime.explain(error) or error

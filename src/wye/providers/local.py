@@ -21,8 +21,8 @@ from wye.dialects.dialect import Dialect, Quirks
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
 from wye.ports.engine import Engine
-from wye.ports.provider import Adapted, Operation
-from wye.ports.transport import Clocks, HeaderMap, Origin, Reply, Transport
+from wye.ports.provider import Adapted, Call, Operation
+from wye.ports.transport import Clocks, Origin, Reply, Transport
 from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
 
 _HEADERS = b"content-type: application/json\r\n"
@@ -65,7 +65,7 @@ class LocalProvider:
     def __init__(self, name: str, dialect: Dialect, engine: Engine, transport: Transport) -> None:
         """`dialect` is openai_chat: what the engine's HTTP server speaks."""
         self.name = name
-        self.dialect = dialect
+        self._dialect = dialect
         self._engine = engine
         self._transport = transport
         self._abilities: dict[str, _Abilities] = {}
@@ -95,17 +95,23 @@ class LocalProvider:
             losses.add("tools", "this model's chat template has no place for tools")
         return Adapted(request)
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
+    def speaks(self, model: str, caller: Dialect) -> Dialect:
+        return self._dialect
+
+    async def call(self, call: Call) -> Reply:
         """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
+        target = _TARGETS.get(call.operation)
+        if target is None:
+            raise BadRequest(f"'{call.model}' gives no embeddings: it is a model for text", param="model")
         try:
-            reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
+            reply = await self._send(call.model, b"POST", target, call.body, call.clocks)
         except (ConnectFailed, StreamCut):
             # The process ended this moment, perhaps with this call already in its socket. When the engine has noticed,
             # asking for the address starts it again. Once only: a call that ends the process must not do so for ever.
             await asyncio.sleep(_NOTICED_S)
-            reply = await self._send(model, b"POST", _TARGETS[operation], body, clocks)
+            reply = await self._send(call.model, b"POST", target, call.body, call.clocks)
         if reply.status == 400:
-            await self._explain(reply, model)
+            await self._explain(reply, call.model)
         return reply
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
@@ -114,8 +120,8 @@ class LocalProvider:
             request, model=model, stream=False, output=None, tool_choice=None, extras=None
         )
         adapted = await self.adapt(request, losses)
-        body = encode(self.dialect.encode_request(adapted.request, losses, self.quirks))
-        answer = await self._object(await self.call("count_tokens", model, body, Clocks(), {}))
+        body = encode(self._dialect.encode_request(adapted.request, losses, self.quirks))
+        answer = await self._object(await self.call(Call(self._dialect.name, model, body, False, "count_tokens")))
         tokens = answer.get("input_tokens")
         return tokens if isinstance(tokens, int) else None
 

@@ -17,7 +17,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     title: str
     base_url: str
     """As the vendor's own SDK takes it."""
-    dialect: str
+    dialects: list[str]
+    """Those that it understands; the first is the one it is asked in by callers who speak none of them."""
+    models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Dialects of models that know only one, by name, with `*` for anything."""
     key_env: str = ""
     """The environment variable that holds the key."""
     auth: str = "authorization: Bearer {key}"

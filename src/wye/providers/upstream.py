@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from fnmatch import fnmatchcase
+from urllib.parse import quote
+
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, Quirks
 from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.json import JsonError, as_object, decode, encode
 from wye.kernel.secret import Secret
-from wye.ports.provider import Adapted, Operation
+from wye.ports.provider import Adapted, Call, Operation
 from wye.ports.transport import Clocks, HeaderMap, Reply, Transport
 from wye.providers.endpoint import header_line, read_address
 from wye.providers.rows import Row
 
 _PATHS: dict[tuple[str, Operation], str] = {
     ("openai_chat", "chat"): "/chat/completions",
+    ("openai_responses", "chat"): "/responses",
+    ("openai_responses", "delete_response"): "/responses",
+    ("openai_completions", "chat"): "/completions",
+    ("openai_embeddings", "embed"): "/embeddings",
     ("anthropic_messages", "chat"): "/v1/messages",
     ("anthropic_messages", "count_tokens"): "/v1/messages/count_tokens",
 }
@@ -28,7 +36,7 @@ class UpstreamProvider:
         self,
         name: str,
         row: Row,
-        dialect: Dialect,
+        dialects: list[Dialect],
         transport: Transport,
         *,
         base_url: str,
@@ -36,9 +44,9 @@ class UpstreamProvider:
         headers: dict[str, str],
         quirks: Quirks,
     ) -> None:
-        """Raises ConfigError for an address that is none, or a header that cannot be sent."""
+        """`dialects` are the row's. Raises ConfigError for an address that is none, or a header that cannot be sent."""
         self.name = name
-        self.dialect = dialect
+        self._dialects = dialects
         self.quirks = quirks
         self._row = row
         self._transport = transport
@@ -46,9 +54,8 @@ class UpstreamProvider:
             raise ConfigError(f"providers.{name}: base_url is required for this kind of provider")
         self.origin, prefix = read_address(f"providers.{name}.base_url", base_url)
         self._targets = {
-            operation: (prefix.removesuffix("/v1") if path.startswith("/v1") else prefix).encode() + path.encode()
-            for (spoken, operation), path in _PATHS.items()
-            if spoken == dialect.name
+            key: (prefix.removesuffix("/v1") if path.startswith("/v1") else prefix).encode() + path.encode()
+            for key, path in _PATHS.items()
         }
         # Later ones replace earlier ones of the same name: what the operator wrote down stands.
         auth, _, value = row.auth.partition(": ")
@@ -66,37 +73,46 @@ class UpstreamProvider:
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)
 
-    async def call(self, operation: Operation, model: str, body: bytes, clocks: Clocks, caller: HeaderMap) -> Reply:
+    def speaks(self, model: str, caller: Dialect) -> Dialect:
+        for pattern, name in self._row.models.items():
+            if fnmatchcase(model, pattern):
+                return next((dialect for dialect in self._dialects if dialect.name == name), self._dialects[0])
+        return caller if caller in self._dialects else self._dialects[0]
+
+    def call(self, call: Call) -> Awaitable[Reply]:
         if self.missing_key:
             raise NoDeployment(
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
-        lines = self._lines + (self._forward(caller) if caller else self._default_lines)
-        return await self._transport.send(self.origin, b"POST", self._target(operation, model), lines, body, clocks)
+        lines = self._lines + (self._forward(call.caller) if call.caller else self._default_lines)
+        method = b"DELETE" if call.operation == "delete_response" else b"POST"
+        return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
-        if "count_tokens" not in self._targets:
+        dialect = self._dialects[0]
+        if dialect.decode_count is None:
             return None
-        body = self.dialect.encode_request(request, Losses(), self.quirks)
+        body = dialect.encode_request(request, Losses(), self.quirks)
         # Limits of the answer are no part of a question about the input.
         counted = {
             name: body[name] for name in ("messages", "system", "tools", "tool_choice", "thinking") if name in body
         }
-        reply = await self.call("count_tokens", model, encode({"model": model, **counted}), Clocks(), {})
+        reply = await self.call(Call(dialect.name, model, encode({"model": model, **counted}), False, "count_tokens"))
         try:
             answer = await reply.read_all(_MAX_COUNT_BYTES, Clocks().headers_s)
         finally:
             reply.close()
         if reply.status >= 400:
-            raise self.dialect.decode_error(reply.status, reply.headers, answer)
+            raise dialect.decode_error(reply.status, reply.headers, answer)
         try:
             tokens = (as_object(decode(answer)) or {}).get("input_tokens")
         except JsonError:
             return None
         return tokens if isinstance(tokens, int) else None
 
-    def _target(self, operation: Operation, model: str) -> bytes:
-        return self._targets[operation]
+    def _target(self, call: Call) -> bytes:
+        target = self._targets[call.dialect, call.operation]
+        return b"%b/%b" % (target, quote(call.subject, safe="").encode()) if call.subject else target
 
     def _forward(self, caller: HeaderMap) -> bytes:
         """The caller's own headers that concern the upstream, over the row's defaults."""

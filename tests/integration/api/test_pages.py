@@ -302,7 +302,7 @@ def test_a_method_that_is_not_offered_is_405_with_those_that_are(
         assert body["request_id"] == headers["x-request-id"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/models", "/v1/chat", "//", "/v1/completions", "/%2e%2e/", "/health/x"])
+@pytest.mark.parametrize("path", ["/", "/v2/models", "/v1/chat", "//", "/v1/complete", "/%2e%2e/", "/health/x"])
 def test_an_unknown_path_is_404_and_says_where_to_look(path: str, server: WyeServer) -> None:
     status, _, body = ask(server, path)
     assert (status, body["error"]["code"]) == (404, "unknown_route")

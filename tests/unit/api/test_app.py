@@ -19,13 +19,6 @@ from wye.kernel.errors import BadRequest
 from wye.ports.limiter import Reservation
 
 Sent = list[dict[str, Any]]
-HOT = {
-    "/v1/chat/completions": ("chat", DIALECTS["openai_chat"]),
-    "/chat/completions": ("count_tokens", DIALECTS["openai_chat"]),
-    "/v1/messages/count_tokens": ("count_tokens", DIALECTS["anthropic_messages"]),
-}
-
-
 class StreamDouble:
     def __init__(self, *pieces: bytes | Exception | float) -> None:
         self.pieces = list(pieces)
@@ -77,7 +70,7 @@ def make(
     answer: Callable[[Exchange], Any] = lambda _: Whole(b"{}", None), start: Any = nothing, **more: Any
 ) -> tuple[App, PipelineDouble]:
     pipeline = PipelineDouble(answer, **more)
-    app = App(cast(Pipeline, pipeline), cast(Any, HOT), pages, body_limit=1000, lifespan=(start, nothing))
+    app = App(cast(Pipeline, pipeline), pages, DIALECTS["openai_chat"], body_limit=1000, lifespan=(start, nothing))
     return app, pipeline
 
 
@@ -249,9 +242,3 @@ async def test_tokens_are_counted_and_an_estimate_is_called_one(exact: bool) -> 
     sent = await run(app, "/v1/messages/count_tokens")
     assert json.loads(sent[1]["body"]) == {"input_tokens": 7}
     assert (b"input_tokens" in dict(sent[0]["headers"]).get(b"x-wye-loss", b"")) is not exact
-
-
-async def test_a_dialect_without_counting_says_so() -> None:
-    app, _ = make()
-    sent = await run(app, "/chat/completions")
-    assert sent[0]["status"] == 404

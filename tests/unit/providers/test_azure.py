@@ -11,6 +11,7 @@ from wye.dialects.dialect import Quirks
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.secret import Secret
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Origin
 from wye.providers.azure import AzureProvider
 from wye.providers.rows import ROWS
@@ -28,7 +29,7 @@ def provider(line: Line | None = None, **members: Any) -> AzureProvider:
         "quirks": Quirks(),
         **members,
     }
-    return AzureProvider("azure-eu", ROWS["azure"], DIALECTS["openai_chat"], line or Line(), **given)  # type: ignore[arg-type]
+    return AzureProvider("azure-eu", ROWS["azure"], [DIALECTS["openai_chat"], DIALECTS["openai_responses"]] if "openai_responses" in DIALECTS else [DIALECTS["openai_chat"]], line or Line(), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def provider(line: Line | None = None, **members: Any) -> AzureProvider:
 )
 async def test_where_a_deployment_is_called(base_url: str, api_version: str | None, target: bytes) -> None:
     line = Line()
-    await provider(line, base_url=base_url, api_version=api_version).call("chat", "mini prod/1", b"{}", Clocks(), {})
+    await provider(line, base_url=base_url, api_version=api_version).call(Call("openai_chat", "mini prod/1", b"{}"))
     origin, method, sent, _, _ = line.sent[0]
     assert (origin, method) == (Origin("https", "lab.openai.azure.com", 443), b"POST")
     assert sent.startswith(target)
@@ -59,13 +60,13 @@ async def test_where_a_deployment_is_called(base_url: str, api_version: str | No
 
 async def test_a_key_or_a_token_of_entra_id() -> None:
     line = Line()
-    await provider(line).call("chat", "m", b"{}", Clocks(), {})
+    await provider(line).call(Call("openai_chat", "m", b"{}"))
     assert "api-key: k-1" in line.lines()
-    await provider(line, bearer_token=Secret("t-1")).call("chat", "m", b"{}", Clocks(), {})
+    await provider(line, bearer_token=Secret("t-1")).call(Call("openai_chat", "m", b"{}"))
     assert "authorization: Bearer t-1" in line.lines()
     assert not any("k-1" in sent for sent in line.lines())
     with pytest.raises(NoDeployment, match="AZURE_OPENAI_API_KEY"):
-        await provider(line, api_key=None).call("chat", "m", b"{}", Clocks(), {})
+        await provider(line, api_key=None).call(Call("openai_chat", "m", b"{}"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from wye.drivers.http import HttpTransport
 from wye.kernel.errors import ConfigError, UpstreamRefused
 from wye.kernel.json import encode
 from wye.kernel.secret import Secret
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Origin
 from wye.providers.aws import AwsCredentials, AwsSettings
 from wye.providers.bedrock import BedrockRuntime
@@ -67,11 +68,12 @@ async def send(
     ],
 )
 def test_the_path_of_a_call(call: tuple[Any, ...], target: bytes) -> None:
-    assert runtime().target(*call) == target
+    dialect, operation, stream, model = call
+    assert runtime().target(Call(dialect, model, b"", stream, operation)) == target
 
 
 def test_an_endpoint_may_have_a_path_of_its_own() -> None:
-    target = runtime("http://127.0.0.1:4566/bedrock/").target("bedrock_converse", "chat", False, "m")
+    target = runtime("http://127.0.0.1:4566/bedrock/").target(Call("bedrock_converse", "m", b""))
     assert target == b"/bedrock/model/m/converse"
 
 
@@ -88,14 +90,14 @@ async def test_a_call_is_signed_so_that_the_runtime_takes_it(
     prefix: str, model: str, aws: FakeAws, transport: HttpTransport
 ) -> None:
     bedrock = runtime(aws.url + prefix)
-    status, answer = await send(bedrock, transport, bedrock.target("bedrock_converse", "chat", False, model))
+    status, answer = await send(bedrock, transport, bedrock.target(Call("bedrock_converse", model, b"")))
     assert (status, b"end_turn" in answer) == (200, True)
 
 
 async def test_temporary_keys_bring_their_token(aws: FakeAws, transport: HttpTransport) -> None:
     aws.tokens["AKIDUSER"] = "a-session"
     bedrock = runtime(aws.url)
-    target = bedrock.target("bedrock_converse", "chat", False, "m")
+    target = bedrock.target(Call("bedrock_converse", "m", b""))
     assert (await send(bedrock, transport, target))[0] == 403
     assert (await send(runtime(aws.url, session_token=Secret("a-session")), transport, target))[0] == 200
 
@@ -135,7 +137,7 @@ async def test_after_such_a_refusal_it_signs_in_anew(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     file.write_text("[dev]\naws_access_key_id = AKIDOLD\naws_secret_access_key = x\n")
     bedrock = runtime(aws.url, access_key_id=None, secret_access_key=None, profile="dev")
-    target = bedrock.target("bedrock_converse", "chat", False, "m")
+    target = bedrock.target(Call("bedrock_converse", "m", b""))
     assert (await send(bedrock, transport, target))[0] == 403
     file.write_text("[dev]\naws_access_key_id = AKIDUSER\naws_secret_access_key = user-secret\n")
     assert (await send(bedrock, transport, target))[0] == 403

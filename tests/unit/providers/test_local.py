@@ -14,6 +14,7 @@ from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Headers, Origin
 from wye.providers import local as module
 from wye.providers.forced_tools import ForcedTools, forced_schema
@@ -23,7 +24,7 @@ from wye.providers.local import LocalProvider, check_schema
 class Reply:
     def __init__(self, body: Any, status: int = 200) -> None:
         self.status = status
-        self.headers: Headers = []
+        self.headers: dict[bytes, bytes] = {}
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.closed = False
 
@@ -139,7 +140,7 @@ async def test_sampling_numbers_go_on_and_everything_else_is_a_loss(provider: Lo
     adapted = await provider.adapt(request(extras=extras), losses)
     assert adapted.request.extras == {"openai_chat": {"min_p": 0.1, "repeat_penalty": 1.1}}
     assert sorted(loss.field for loss in losses) == ["container", "grammar", "id_slot", "min_p", "typical_p"]
-    body = provider.dialect.encode_request(adapted.request, losses, provider.quirks)
+    body = provider._dialect.encode_request(adapted.request, losses, provider.quirks)
     assert body["min_p"] == 0.1
     assert "grammar" not in body
 
@@ -296,7 +297,7 @@ async def test_a_call_goes_to_the_engine_without_the_callers_headers(provider: L
     reply = Reply({})
     machine.answers = [reply]
     caller = {b"authorization": b"Bearer secret"}
-    assert await provider.call("chat", "tiny", b"{}", Clocks(), caller) is reply
+    assert await provider.call(Call("openai_chat", "tiny", b"{}", caller=caller)) is reply
     assert machine.sent == [(machine.origin, b"POST", b"/v1/chat/completions", b"{}")]
     assert not reply.closed
 
@@ -306,11 +307,11 @@ async def test_an_engine_that_ended_this_moment_is_asked_for_once_more(
     provider: LocalProvider, machine: Machine, gone: type[UpstreamError]
 ) -> None:
     machine.answers = [gone("gone"), Reply({})]
-    await provider.call("chat", "tiny", b"{}", Clocks(), {})
+    await provider.call(Call("openai_chat", "tiny", b"{}"))
     assert machine.addressed == ["tiny", "tiny"]
     machine.answers = [gone("gone"), gone("gone for good")]
     with pytest.raises(gone, match="for good"):
-        await provider.call("chat", "tiny", b"{}", Clocks(), {})
+        await provider.call(Call("openai_chat", "tiny", b"{}"))
 
 
 async def test_a_context_that_is_too_long_is_told_with_its_figures(provider: LocalProvider, machine: Machine) -> None:
@@ -320,7 +321,7 @@ async def test_a_context_that_is_too_long_is_told_with_its_figures(provider: Loc
     with pytest.raises(
         BadRequest, match="The context of 'tiny' holds 512 tokens, but the messages have 900"
     ) as refused:
-        await provider.call("chat", "tiny", b"{}", Clocks(), {})
+        await provider.call(Call("openai_chat", "tiny", b"{}"))
     assert refused.value.code == "context_length_exceeded"
     assert refused.value.param == "messages"
     assert refused.value.details == {"n_prompt_tokens": 900, "n_ctx": 512}
@@ -340,7 +341,7 @@ async def test_a_refusal_of_the_engine_is_told_in_short(provider: LocalProvider,
     body, told, param = EXPLAINED[name]
     machine.answers = [Reply(body, 400)]
     with pytest.raises(BadRequest, match=told) as refused:
-        await provider.call("chat", "tiny", b"{}", Clocks(), {})
+        await provider.call(Call("openai_chat", "tiny", b"{}"))
     assert refused.value.param == param
     assert len(refused.value.message) <= 2000
 
@@ -349,13 +350,13 @@ async def test_a_refusal_that_is_no_json_is_a_bad_answer(provider: LocalProvider
     reply = Reply(b"<html>", 400)
     machine.answers = [reply]
     with pytest.raises(BadAnswer, match="not valid JSON"):
-        await provider.call("chat", "tiny", b"{}", Clocks(), {})
+        await provider.call(Call("openai_chat", "tiny", b"{}"))
     assert reply.closed
 
 
 async def test_other_errors_are_left_to_the_dialect(provider: LocalProvider, machine: Machine) -> None:
     machine.answers = [Reply({"error": {"message": "x"}}, 500)]
-    assert (await provider.call("chat", "tiny", b"{}", Clocks(), {})).status == 500
+    assert (await provider.call(Call("openai_chat", "tiny", b"{}"))).status == 500
 
 
 @pytest.mark.parametrize(("answer", "tokens"), [({"input_tokens": 12}, 12), ({"input_tokens": "12"}, None), ({}, None)])

@@ -17,6 +17,7 @@ from wye.dialects.dialect import Quirks
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import ConfigError, NoDeployment, UpstreamRefused
 from wye.kernel.secret import Secret
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Origin
 from wye.providers.rows import ROWS, Row
 from wye.providers.upstream import UpstreamProvider
@@ -44,7 +45,7 @@ class Line:
 def provider(row: str = "openai", line: Line | None = None, **members: Any) -> UpstreamProvider:
     found = ROWS[row]
     given: dict[str, Any] = {"base_url": found.base_url, "api_key": KEY, "headers": {}, "quirks": Quirks(), **members}
-    return UpstreamProvider("mine", found, DIALECTS[found.dialect], line or Line(), **given)  # type: ignore[arg-type]
+    return UpstreamProvider("mine", found, [DIALECTS[name] for name in found.dialects if name in DIALECTS], line or Line(), **given)  # type: ignore[arg-type]
 
 
 ADDRESSES = {
@@ -60,7 +61,7 @@ ADDRESSES = {
 async def test_an_address_is_taken_as_the_vendors_sdk_takes_it(address: str) -> None:
     line = Line()
     origin, target = ADDRESSES[address]
-    await provider(line=line, base_url=address).call("chat", "m", b"{}", Clocks(), {})
+    await provider(line=line, base_url=address).call(Call("openai_chat", "m", b"{}"))
     assert line.sent[0][:3] == (origin, b"POST", target)
     assert line.sent[0][4] == b"{}"
 
@@ -68,7 +69,7 @@ async def test_an_address_is_taken_as_the_vendors_sdk_takes_it(address: str) -> 
 @pytest.mark.parametrize("base_url", ["https://api.anthropic.com", "https://api.anthropic.com/v1", "https://h/p/v1/"])
 async def test_the_version_is_never_said_twice(base_url: str) -> None:
     line = Line()
-    await provider("anthropic", line, base_url=base_url).call("chat", "m", b"{}", Clocks(), {})
+    await provider("anthropic", line, base_url=base_url).call(Call("anthropic_messages", "m", b"{}"))
     assert line.sent[0][2].endswith(b"/v1/messages")
     assert line.sent[0][2].count(b"/v1") == 1
 
@@ -140,7 +141,7 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated() -> None:
 
 async def test_every_call_carries_the_key_and_the_operators_headers() -> None:
     line = Line()
-    await provider(line=line, headers={"X-Team": "blue é"}).call("chat", "m", b"{}", Clocks(), {})
+    await provider(line=line, headers={"X-Team": "blue é"}).call(Call("openai_chat", "m", b"{}"))
     assert line.lines() == [
         "accept-encoding: identity",
         "authorization: Bearer sk-test-123",
@@ -154,7 +155,7 @@ async def test_without_a_key_no_call_is_made() -> None:
     made = provider(line=line, api_key=None)
     assert made.missing_key
     with pytest.raises(NoDeployment, match=r"'mine' has no API key: set OPENAI_API_KEY, or providers\.mine\.api_key"):
-        await made.call("chat", "m", b"{}", Clocks(), {})
+        await made.call(Call("openai_chat", "m", b"{}"))
     assert line.sent == []
 
 
@@ -162,7 +163,7 @@ async def test_a_header_of_the_operators_stands_for_the_key() -> None:
     line = Line()
     made = provider(line=line, api_key=None, headers={"Authorization": "Basic x"})
     assert not made.missing_key
-    await made.call("chat", "m", b"{}", Clocks(), {})
+    await made.call(Call("openai_chat", "m", b"{}"))
     assert "authorization: Basic x" in line.lines()
 
 
@@ -170,7 +171,7 @@ async def test_a_provider_that_needs_no_key_sends_none() -> None:
     line = Line()
     made = provider("ollama", line, api_key=None)
     assert not made.missing_key
-    await made.call("chat", "m", b"{}", Clocks(), {})
+    await made.call(Call("openai_chat", "m", b"{}"))
     assert line.lines() == ["accept-encoding: identity", "content-type: application/json"]
 
 
@@ -180,9 +181,9 @@ CALLER = {b"anthropic-beta": b"b-1", b"anthropic-version": b"2099-01-01", b"cook
 async def test_headers_that_concern_the_upstream_go_on_over_the_defaults() -> None:
     line = Line()
     made = provider("anthropic", line)
-    await made.call("chat", "m", b"{}", Clocks(), {})
+    await made.call(Call("openai_chat", "m", b"{}"))
     assert [h for h in line.lines() if h.startswith("anthropic")] == ["anthropic-version: 2023-06-01"]
-    await made.call("chat", "m", b"{}", Clocks(), CALLER)
+    await made.call(Call("openai_chat", "m", b"{}", caller=CALLER))
     assert line.lines() == [
         "accept-encoding: identity",
         "anthropic-beta: b-1",
@@ -190,7 +191,7 @@ async def test_headers_that_concern_the_upstream_go_on_over_the_defaults() -> No
         "content-type: application/json",
         "x-api-key: sk-test-123",
     ]
-    await made.call("chat", "m", b"{}", Clocks(), {b"cookie": b"c"})
+    await made.call(Call("openai_chat", "m", b"{}", caller={b"cookie": b"c"}))
     assert [h for h in line.lines() if h.startswith("anthropic")] == ["anthropic-version: 2023-06-01"]
 
 
@@ -198,7 +199,7 @@ async def test_what_the_operator_wrote_down_stands_and_is_said_once() -> None:
     line = Line()
     made = provider("anthropic", line, headers={"Anthropic-Version": "2024-01-01"})
     for caller in ({}, CALLER):
-        await made.call("chat", "m", b"{}", Clocks(), caller)
+        await made.call(Call("openai_chat", "m", b"{}", caller=caller))
         assert [h for h in line.lines() if h.startswith("anthropic-version")] == ["anthropic-version: 2024-01-01"]
 
 
@@ -257,7 +258,8 @@ PLAIN = {name: row for name, row in ROWS.items() if name != "bedrock"}
 @pytest.mark.parametrize("row", PLAIN.values(), ids=PLAIN)
 def test_every_row_makes_a_provider(row: Row) -> None:
     assert row.title
-    assert row.dialect in DIALECTS
+    assert row.dialects
+    assert {*row.dialects, *row.models.values()} <= {*DIALECTS}
     assert bool(row.key_env) == row.needs_key
     assert "{key}" in row.auth
     made = provider(row.name, base_url=row.base_url or "http://127.0.0.1:1/v1", quirks=row.quirks)
@@ -269,4 +271,4 @@ def test_every_row_makes_a_provider(row: Row) -> None:
 
 def test_a_row_with_an_unknown_member_is_a_mistake() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field `colour`"):
-        msgspec.convert({"name": "x", "title": "X", "base_url": "", "dialect": "d", "colour": "red"}, Row)
+        msgspec.convert({"name": "x", "title": "X", "base_url": "", "dialects": ["d"], "colour": "red"}, Row)

@@ -36,6 +36,7 @@ _BINARY = Dialect(
     stream_decoder=Decoder,
     stream_encoder=Encoder,
     tap=TAP,
+    model_in_path=True,
     framing=EVENT_STREAM,
     request_id_header=b"x-amzn-requestid",
     decode_count=decode_count_request,

@@ -11,17 +11,26 @@ from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
 from wye.kernel.json import encode
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Reply
 
 
 async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | Whole:
     """One attempt. Raises WyeError; a stream that is returned has its first content."""
     provider = deployment.provider
-    dialect = provider.dialect
-    members = {**exchange.members, "model": deployment.model_json}
-    ask_usage = dialect.tap.ask_usage
-    hide_usage = exchange.stream and ask_usage is not None and provider.quirks.stream_usage and ask_usage(members)
-    reply = await provider.call("chat", deployment.model, encode(members), deployment.clocks, exchange.headers)
+    dialect = exchange.dialect
+    hide_usage = False
+    if dialect.model_in_path:
+        body = exchange.body
+    else:
+        members = {**exchange.members, "model": deployment.model_json}
+        if exchange.stream and dialect.tap.ask_usage is not None and provider.quirks.stream_usage:
+            hide_usage = dialect.tap.ask_usage(members)
+        body = encode(members)
+    call = Call(
+        dialect.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks, caller=exchange.headers
+    )
+    reply = await provider.call(call)
     try:
         if reply.status >= 400:
             await raise_refusal(reply, dialect)

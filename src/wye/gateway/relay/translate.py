@@ -8,18 +8,19 @@ import msgspec
 
 from wye.canon.events import Event, Failure
 from wye.canon.fold import fold, unfold
-from wye.dialects.dialect import StreamDecoder, StreamEncoder
+from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import json_answer, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel.errors import WyeError
 from wye.kernel.json import encode
+from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Reply
 
 
-async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whole:
-    """One attempt. Raises WyeError; a stream that is returned has its first content."""
+async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialect) -> Stream | Whole:
+    """One attempt, in the upstream's dialect. Raises WyeError; a stream that is returned has its first content."""
     provider = deployment.provider
     request = exchange.canonical()
     exchange.losses.clear()
@@ -27,35 +28,37 @@ async def translate(exchange: Exchange, deployment: Deployment) -> Stream | Whol
         msgspec.structs.replace(
             request,
             model=deployment.model,
-            stream=exchange.stream,
+            stream=bool(exchange.stream),
             include_usage=True if exchange.stream and provider.quirks.stream_usage else None,
         ),
         exchange.losses,
     )
-    body = encode(provider.dialect.encode_request(adapted.request, exchange.losses, provider.quirks))
+    body = encode(upstream.encode_request(adapted.request, exchange.losses, provider.quirks))
     if exchange.strict:
         exchange.losses.refuse()
-    reply = await provider.call("chat", deployment.model, body, deployment.clocks, {})
+    call = Call(upstream.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks)
+    reply = await provider.call(call)
     try:
         if reply.status >= 400:
-            await raise_refusal(reply, provider.dialect)
+            await raise_refusal(reply, upstream)
         if exchange.stream:
             stream = TranslatedStream(
                 reply,
                 deployment.clocks,
-                provider.dialect.stream_decoder(),
-                exchange.dialect.stream_encoder(request, exchange.losses),
+                upstream.stream_decoder(),
+                exchange.speaks.stream_encoder(request, exchange.losses),
                 adapted.rewrite,
             )
             await stream.open()
             return stream
-        response = provider.dialect.decode_response(await json_answer(reply, deployment.clocks))
+        response = upstream.decode_response(await json_answer(reply, deployment.clocks))
         reply.close()
         if adapted.rewrite is not None:
             response = fold(adapted.rewrite(unfold(response)))
-        if exchange.dialect.echo is not None:
-            response = exchange.dialect.echo(request, response)
-        return Whole(encode(exchange.dialect.encode_response(response, exchange.losses)), response.usage)
+        caller = exchange.speaks
+        if caller.echo is not None:
+            response = caller.echo(request, response)
+        return Whole(encode(caller.encode_response(response, exchange.losses)), response.usage)
     except BaseException:
         reply.close()
         raise

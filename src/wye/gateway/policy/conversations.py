@@ -1,0 +1,177 @@
+"""Going on from an earlier answer by its id, also at upstreams that keep none.
+
+https://platform.openai.com/docs/guides/conversation-state
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from wye.canon.usage import Usage
+from wye.dialects.openai_responses.conversation import continued, items_of, with_ids
+from wye.dialects.registry import DIALECTS
+from wye.gateway.deployment import Deployment, Route
+from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
+from wye.gateway.relay.answer import raise_refusal
+from wye.kernel import clock
+from wye.kernel.errors import Conflict, NotFound
+from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode
+from wye.kernel.sse import parse
+from wye.ports.provider import Call
+from wye.ports.responses import KeptResponse, ResponseStore
+
+DIALECT = "openai_responses"
+"""The only dialect whose requests may name an earlier answer."""
+
+_LAST_EVENTS = (b"response.completed", b"response.incomplete")
+
+
+class Conversations:
+    def __init__(self, store: ResponseStore) -> None:
+        self.store = store
+
+    async def resume(self, exchange: Exchange, route: Route) -> Route:
+        """The route for a request that goes on from an earlier answer.
+
+        An upstream that has that answer is asked with the id alone; any other is given all that was said before. What
+        Wye does not know is left to upstreams that speak the dialect themselves. Raises NotFound, Conflict.
+        """
+        previous = _value(exchange.members.get("previous_response_id"))
+        if not isinstance(previous, str):
+            return route
+        kept = await self.store.get(exchange.principal, previous)
+        if kept is None:
+            native = [d for d in route.deployments if d.speaks(exchange.dialect) is exchange.dialect]
+            if not native:
+                raise NotFound(
+                    f"Previous response with id '{previous[:100]}' not found.",
+                    param="previous_response_id",
+                    code="previous_response_not_found",
+                )
+            return Route(route.name, native, route.strict)
+        if kept.upstream_has_it:
+            same = [deployment for deployment in route.deployments if deployment.id == kept.deployment]
+            if not same:
+                raise Conflict(
+                    f"Response '{previous[:100]}' was given by {kept.deployment}, which does not answer for "
+                    f"'{exchange.model}' any longer: send the whole conversation instead",
+                    param="previous_response_id",
+                )
+            return Route(route.name, same, route.strict)
+        response: JsonObject = decode(kept.response)
+        whole = continued(decode(kept.items), response["output"], _value(exchange.members.get("input")))
+        exchange.members = {
+            **{name: value for name, value in exchange.members.items() if name != "previous_response_id"},
+            "input": Raw(encode(whole)),
+        }
+        exchange.body = encode(exchange.members)
+        return route
+
+    async def keep(self, exchange: Exchange, response: JsonObject) -> None:
+        """Keep an answer, unless its caller wants none kept."""
+        deployment = exchange.deployment
+        response_id = response.get("id")
+        if deployment is None or not isinstance(response_id, str) or not isinstance(response.get("output"), list):
+            return
+        if not keeps(exchange):
+            return
+        await self.store.put(
+            KeptResponse(
+                id=response_id,
+                principal=exchange.principal,
+                response=encode(response),
+                items=encode(with_ids(items_of(_value(exchange.members.get("input"))))),
+                deployment=deployment.id,
+                upstream_has_it=_is_native(exchange, deployment),
+                created_s=clock.wall_s(),
+            )
+        )
+
+    async def forget(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> None:
+        """Here, and at the upstream that keeps it too. Raises UpstreamError when that fails: it is still there then."""
+        if kept.upstream_has_it:
+            for deployment in deployments:
+                if deployment.id == kept.deployment:
+                    await _forget_upstream(deployment, kept.id)
+                    break
+        await self.store.delete(kept.principal, kept.id)
+
+    async def keep_whole(self, exchange: Exchange, answer: Whole) -> None:
+        await self.keep(exchange, as_object(decode(answer.body)) or {})
+
+    def keep_stream(self, exchange: Exchange, stream: Stream) -> Stream:
+        return KeptStream(self, exchange, stream)
+
+
+def keeps(exchange: Exchange) -> bool:
+    """Whether an answer is to be kept: what the API does unless `store` is false."""
+    return bytes(exchange.members.get("store", b"true")) != b"false"
+
+
+class KeptStream:
+    """A stream whose last event, which repeats the whole answer, is kept."""
+
+    def __init__(self, conversations: Conversations, exchange: Exchange, stream: Stream) -> None:
+        self._conversations = conversations
+        self._exchange = exchange
+        self._stream = stream
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    @property
+    def failed(self) -> bool:
+        return self._stream.failed
+
+    async def relay(self, outlet: Outlet) -> None:
+        last = _LastEvent(outlet)
+        await self._stream.relay(last)
+        if last.response is not None:
+            await self._conversations.keep(self._exchange, last.response)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _LastEvent:
+    """Passes frames on, and holds the answer that the last of them repeats. Frames come whole."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self.drained = outlet.drained
+        self.response: JsonObject | None = None
+
+    def say(self, data: bytes) -> bool:
+        if any(event in data for event in _LAST_EVENTS):
+            for frame in parse(data):
+                event = _object(frame.data)
+                if str(event.get("type", "")).encode() in _LAST_EVENTS:
+                    self.response = as_object(event.get("response"))
+        return self._outlet.say(data)
+
+
+async def _forget_upstream(deployment: Deployment, response_id: str) -> None:
+    call = Call(DIALECT, deployment.model, b"", operation="delete_response", subject=response_id)
+    reply = await deployment.provider.call(call)
+    try:
+        if reply.status >= 400 and reply.status != 404:
+            await raise_refusal(reply, DIALECTS[DIALECT])
+    finally:
+        reply.close()
+
+
+def _is_native(exchange: Exchange, deployment: Deployment) -> bool:
+    return deployment.provider.passthrough and deployment.speaks(exchange.dialect) is exchange.dialect
+
+
+def _value(raw: Raw | None) -> Any:
+    return None if raw is None else decode(raw)
+
+
+def _object(data: bytes) -> JsonObject:
+    try:
+        return as_object(decode(data)) or {}
+    except JsonError:
+        return {}

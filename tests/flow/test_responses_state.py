@@ -1,0 +1,117 @@
+"""Going on from an earlier answer by its id."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.flow.conftest import Start
+from wye.testing.fake import FakeUpstream, event_stream, json_body
+
+PATH = "/v1/responses"
+NATIVE: dict[str, Any] = {
+    "id": "resp_native1",
+    "object": "response",
+    "created_at": 1790000000,
+    "status": "completed",
+    "model": "gpt-x",
+    "output": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Hello there", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 11, "output_tokens": 3, "total_tokens": 14},
+}
+
+
+def ask(url: str, **members: Any) -> tuple[int, Any]:
+    status, _, body = wire.call(url, PATH, {"model": "m", **members})
+    return status, json.loads(body)
+
+
+def said(upstream: FakeUpstream) -> list[tuple[str, str]]:
+    return [(message["role"], message["content"]) for message in upstream.requests[-1].json()["messages"]]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_goes_on_at_an_upstream_that_keeps_nothing(
+    stream: bool, start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.queue.extend([event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)])
+    upstream.queue.extend([json_body(wire.OPENAI_BODY)] * 2)
+    url = start(("vllm", upstream)).url
+    if stream:
+        frames = wire.data_frames(wire.call(url, PATH, {"model": "m", "input": "Hi", "stream": True})[2])
+        first = frames[-2]["response"]
+    else:
+        first = ask(url, input="Hi", instructions="Be kind")[1]
+    second = ask(url, input="And?", previous_response_id=first["id"])[1]
+    assert said(upstream) == [("user", "Hi"), ("assistant", "Hello there"), ("user", "And?")]
+    upstream.queue[-1] = json_body({**wire.OPENAI_BODY, "id": "chatcmpl-10"})
+    third = [{"role": "user", "content": "And then?"}]
+    assert ask(url, input=third, previous_response_id=second["id"])[0] == 200
+    assert [text for _, text in said(upstream)][2:] == ["And?", "Hello there", "And then?"]
+
+
+def test_a_kept_answer_is_shown_listed_and_forgotten(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body(wire.OPENAI_BODY))
+    url = start(("vllm", upstream)).url
+    answer = ask(url, input="Hi")[1]
+    path = f"{PATH}/{answer['id']}"
+    assert json.loads(wire.call(url, path)[2]) == answer
+    listed = json.loads(wire.call(url, f"{path}/input_items?order=asc&limit=1")[2])
+    assert [item["content"][0]["text"] for item in listed["data"]] == ["Hi"]
+    assert wire.call(url, f"{path}/input_items?limit=0")[0] == 400
+    assert wire.call(url, f"{path}/input_items?limit=x")[0] == 400
+    assert wire.call(url, f"{path}/input_items?order=up")[0] == 400
+    assert wire.call(url, f"{path}/cancel", b"")[0] == 400
+    assert json.loads(wire.call(url, path, method="DELETE")[2])["deleted"] is True
+    assert [wire.call(url, path, method=method)[0] for method in ("GET", "DELETE")] == [404, 404]
+    status, error = ask(url, input="And?", previous_response_id=answer["id"])
+    assert (status, error["error"]["code"]) == (404, "previous_response_not_found")
+    assert len(upstream.requests) == 1
+
+
+def test_an_answer_that_is_not_to_be_stored_is_not(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body(wire.OPENAI_BODY))
+    url = start(("vllm", upstream)).url
+    answer = ask(url, input="Hi", store=False)[1]
+    assert wire.call(url, f"{PATH}/{answer['id']}")[0] == 404
+
+
+def test_an_upstream_that_keeps_answers_is_asked_with_the_id_alone(
+    start: Start, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    upstream.queue.extend([json_body({"error": {"message": "busy"}}, 503), json_body({"error": {}}, 503)])
+    second.queue.extend([json_body(NATIVE), json_body({**NATIVE, "id": "resp_native2"}), json_body({})])
+    url = start(("openai", upstream), ("openai", second)).url
+    first = ask(url, input="Hi")[1]
+    assert first["id"] == "resp_native1"
+    assert ask(url, input="And?", previous_response_id="resp_native1")[0] == 200
+    assert second.requests[-1].json() == {"model": "up-openai", "input": "And?", "previous_response_id": "resp_native1"}
+    assert len(upstream.requests) == 1, "another upstream does not know that answer"
+    assert wire.call(url, f"{PATH}/resp_native1", method="DELETE")[0] == 200
+    assert (second.requests[-1].method, second.requests[-1].path) == ("DELETE", "/v1/responses/resp_native1")
+
+
+def test_an_answer_that_cannot_be_forgotten_upstream_is_still_there(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.extend([json_body(NATIVE), json_body({"error": {"message": "not now"}}, 500)])
+    url = start(("openai", upstream)).url
+    ask(url, input="Hi")
+    status, _, body = wire.call(url, f"{PATH}/resp_native1", method="DELETE")
+    assert (status, b"not now" in body) == (500, True)
+    assert wire.call(url, f"{PATH}/resp_native1")[0] == 200
+
+
+def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body({**NATIVE, "id": "resp_9"}))
+    url = start(("openai", upstream)).url
+    assert ask(url, input="And?", previous_response_id="resp_of_before")[0] == 200
+    assert upstream.requests[-1].json()["previous_response_id"] == "resp_of_before"

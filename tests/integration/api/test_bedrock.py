@@ -1,0 +1,130 @@
+"""The routes of Bedrock, as AWS's own client calls them: paths, signatures, errors in AWS's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests import wire
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.server import WyeServer
+
+ASK: list[Any] = [{"role": "user", "content": [{"text": "Hi"}]}]
+CLAUDE = json.dumps({"anthropic_version": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]})
+
+
+def answer(request: FakeRequest) -> FakeAnswer:
+    return event_stream(wire.OPENAI_STREAM) if request.json().get("stream") else json_body(wire.OPENAI_BODY)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeUpstream]:
+    with FakeUpstream(answer) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def server(upstream: FakeUpstream) -> Iterator[WyeServer]:
+    provider = {"kind": "vllm", "base_url": f"{upstream.url}/v1"}
+    names = ("m", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "arn:aws:bedrock:us-east-1:1:inference-profile/a.b")
+    config = {
+        "local": {"enabled": False},
+        "server": {"api_key": "k-1"},
+        "providers": {"fake": provider},
+        "routes": {name: {"deployments": [{"provider": "fake", "model": "x"}]} for name in names},
+    }
+    with WyeServer(config) as server:
+        yield server
+
+
+def client(server: WyeServer, key_id: str = "wye", secret: str = "k-1", service: str = "bedrock-runtime") -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=server.url,
+        region_name="eu-central-1",
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret,
+        config=Config(retries={"max_attempts": 0}),
+    )
+
+
+@pytest.mark.parametrize(
+    "model", ["m", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "arn:aws:bedrock:us-east-1:1:inference-profile/a.b"]
+)
+def test_every_route_under_a_model_is_signed_and_answered(model: str, server: WyeServer) -> None:
+    bedrock = client(server)
+    # /model/{model}/converse, /converse-stream, /invoke, /invoke-with-response-stream, /count-tokens
+    assert bedrock.converse(modelId=model, messages=ASK)["output"]["message"]["content"] == [{"text": "Hello there"}]
+    events = list(bedrock.converse_stream(modelId=model, messages=ASK)["stream"])
+    assert "".join(e["contentBlockDelta"]["delta"]["text"] for e in events if "contentBlockDelta" in e) == "Hello there"
+    assert json.loads(bedrock.invoke_model(modelId=model, body=CLAUDE)["body"].read())["content"][0]["text"]
+    chunks = list(bedrock.invoke_model_with_response_stream(modelId=model, body=CLAUDE)["body"])
+    assert json.loads(chunks[-1]["chunk"]["bytes"])["type"] == "message_stop"
+    assert bedrock.count_tokens(modelId=model, input={"converse": {"messages": ASK}})["inputTokens"] > 0
+    assert bedrock.count_tokens(modelId=model, input={"invokeModel": {"body": CLAUDE}})["inputTokens"] > 0
+
+
+def test_paths_may_be_written_as_other_clients_do(server: WyeServer) -> None:
+    headers = {"authorization": "Bearer k-1"}
+    for path in (
+        "/model/us.anthropic.claude-sonnet-4-5-20250929-v1:0/converse",
+        "/model/arn:aws:bedrock:us-east-1:1:inference-profile%2Fa.b/converse",
+        "/model/arn:aws:bedrock:us-east-1:1:inference-profile/a.b/converse",
+    ):
+        assert wire.call(server.url, path, {"messages": ASK}, headers=headers)[0] == 200
+    for path in ("/model/converse", "/model//converse", "/model/m/forget", "/model/"):
+        assert wire.call(server.url, path, {"messages": ASK}, headers=headers)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("key_id", "secret", "code"),
+    [
+        ("wye", "wrong", "InvalidSignatureException"),
+        ("AKIDUNKNOWN", "k-1", "UnrecognizedClientException"),
+    ],
+)
+def test_a_wrong_signature_is_403_as_aws_words_it(key_id: str, secret: str, code: str, server: WyeServer) -> None:
+    with pytest.raises(ClientError) as refused:
+        client(server, key_id, secret).converse(modelId="m", messages=ASK)
+    response = refused.value.response
+    assert (response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]) == (403, code)
+    if code == "InvalidSignatureException":
+        assert "does not match the signature you provided" in response["Error"]["Message"]
+
+
+def test_nobody_is_answered_without_a_key(server: WyeServer) -> None:
+    status, headers, _ = wire.call(server.url, "/model/m/converse", {"messages": ASK})
+    assert (status, headers["x-amzn-errortype"]) == (403, "MissingAuthenticationTokenException")
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda b: b.converse(modelId="nobody", messages=ASK), "ResourceNotFoundException"),
+        (lambda b: b.invoke_model(modelId="m", body='{"what": 1}'), "ValidationException"),
+        (lambda b: b.invoke_model(modelId="m", body="no json"), "ValidationException"),
+    ],
+)
+def test_errors_are_those_that_aws_has(call: Any, code: str, server: WyeServer) -> None:
+    with pytest.raises(ClientError) as refused:
+        call(client(server))
+    assert refused.value.response["Error"]["Code"] == code
+
+
+def test_a_stream_that_breaks_off_ends_in_an_exception(server: WyeServer, upstream: FakeUpstream) -> None:
+    upstream.queue.append(event_stream(wire.OPENAI_STREAM[:3], end="cut"))
+    with pytest.raises(Exception, match="before") as cut:
+        list(client(server).converse_stream(modelId="m", messages=ASK)["stream"])
+    assert type(cut.value).__name__ == "EventStreamError"
+
+
+def test_profiles_are_listed_for_clients_that_ask_first(server: WyeServer) -> None:
+    # GET /inference-profiles
+    listed = client(server, service="bedrock").list_inference_profiles(typeEquals="SYSTEM_DEFINED")
+    assert "m" in [profile["inferenceProfileId"] for profile in listed["inferenceProfileSummaries"]]

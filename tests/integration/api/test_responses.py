@@ -1,0 +1,44 @@
+"""The routes of the Responses API, as OpenAI's own client calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests import wire
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.server import WyeServer
+
+
+def answer(request: FakeRequest) -> FakeAnswer:
+    return event_stream(wire.OPENAI_STREAM) if request.json().get("stream") else json_body(wire.OPENAI_BODY)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WyeServer]:
+    with FakeUpstream(answer) as upstream:
+        provider = {"kind": "vllm", "base_url": f"{upstream.url}/v1"}
+        route = {"deployments": [{"provider": "fake", "model": "x"}]}
+        with WyeServer(
+            {"local": {"enabled": False}, "providers": {"fake": provider}, "routes": {"m": route}}
+        ) as server:
+            yield server
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_every_route_of_responses_is_served(prefix: str, server: WyeServer) -> None:
+    # /v1/responses, /responses, /v1/responses/{id}, /input_items, /cancel
+    client = openai.OpenAI(base_url=f"{server.url}{prefix}", api_key="k", max_retries=0)
+    first = client.responses.create(model="m", input="Hi")
+    assert first.output_text == "Hello there"
+    assert client.responses.retrieve(first.id).output_text == "Hello there"
+    assert len(client.responses.input_items.list(first.id).data) == 1
+    with pytest.raises(openai.BadRequestError, match="background"):
+        client.responses.cancel(first.id)
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+    with client.responses.stream(model="m", input="Hi") as stream:
+        assert stream.get_final_response().output_text == "Hello there"
