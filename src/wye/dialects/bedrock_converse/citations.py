@@ -46,8 +46,11 @@ def decode_citation(fields: Fields) -> Citation:
 
 def plain_texts(value: Any) -> list[str] | None:
     """The texts of `[{"text": ...}]`, none for what is absent; None for what holds anything else."""
+    items = [] if value is None else as_list(value)
+    if items is None:
+        return None
     texts: list[str] = []
-    for item in [] if value is None else (as_list(value) or [None]):
+    for item in items:
         match item:
             case {"text": str(text), **more} if not more:
                 texts.append(text)
