@@ -377,9 +377,10 @@ def sayable_items(other: Dialect, wire: dict[str, Any]) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for item in wire["input"]:
         parts = next((name for name in ("content", "output") if isinstance(item.get(name), list)), None)
+        left = item
         if parts is not None and not is_sayable(item):
-            item = {**item, parts: [part for part in item[parts] if is_sayable({**item, parts: [part]})]}
-        items += [item] if is_sayable(item) else []
+            left = {**item, parts: [part for part in item[parts] if is_sayable({**item, parts: [part]})]}
+        items += [left] if is_sayable(left) else []
     return {**wire, "input": items}
 
 

@@ -71,6 +71,8 @@ def encode_citation(citation: Citation, path: str, losses: Losses, *, answer: bo
             if citation.file_id is not None:
                 location["file_id"] = citation.file_id
         case "search_result":
+            if citation.url is not None:
+                losses.add(f"{path}.url", "a passage is known by its source", "info")
             location["type"] = "search_result_location"
             location |= {"source": citation.source or "", "title": citation.title}
             location |= {"search_result_index": citation.document or 0}

@@ -163,6 +163,7 @@ class Encoder:
                 choice.text_from = choice.said
                 return self.encode(TextDelta(index, part.text, at)) if part.text else b""
             case Refusal():
+                own_extras(part.extras, NAME, self._losses, path, "info")
                 return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
             case Thinking():
                 own = own_extras(part.extras, NAME, self._losses, f"choices[{at}].message", "info")
@@ -170,7 +171,8 @@ class Encoder:
                 if part.redacted is None and part.id:
                     # A reader must know it from the beginning. It is said once: clients add up what comes twice.
                     kind = {"type": own["type"]} if "type" in own else {}
-                    announced = self._detail(at, Thinking(id=part.id, extras=extras_of(NAME, kind)))
+                    named = Thinking(id=part.id, origin=part.origin, extras=extras_of(NAME, kind))
+                    announced = self._detail(at, named)
                 choice.begin_thinking(part, bool(announced))
                 return announced + (self._think(ThinkingDelta(index, part.text, at)) if part.text else b"")
             case ToolCall():
@@ -192,12 +194,14 @@ class Encoder:
         self._choice(event.choice).think(event)
         return self._delta(event.choice, {"reasoning_content": event.text}) if event.text else b""
 
-    def _detail(self, at: int, thought: Thinking) -> bytes:
-        details = encode_details(thought, self._choice(at).details, self._losses, f"choices[{at}].message")
-        # Clients add up the details of one index: what comes twice is said once.
-        said = {name: None for detail in details[:-1] for name in detail if name not in ("type", "index")}
-        last = {name: value for name, value in details[-1].items() if name not in said}
-        return self._delta(at, {"reasoning_details": [*details[:-1], last]})
+    def _detail(self, at: int, thought: Thinking, said: set[str] | None = None) -> bytes:
+        """Clients add up the details of one index, so each member is told once: not those that were `said` before."""
+        told = set(said or ())
+        details: list[JsonObject] = []
+        for detail in encode_details(thought, self._choice(at).details, self._losses, f"choices[{at}].message"):
+            details.append({name: value for name, value in detail.items() if name not in told})
+            told |= detail.keys() - {"type", "index"}
+        return self._delta(at, {"reasoning_details": details})
 
     def _arguments(self, event: ArgumentsDelta) -> bytes:
         known = self._choice(event.choice).calls.get(event.index)
@@ -212,7 +216,7 @@ class Encoder:
         thought = choice.end_thinking(event.part)
         if thought is None:
             return b""
-        said = self._detail(event.choice, thought)
+        said = self._detail(event.choice, thought, choice.announced)
         choice.details += 1
         return said
 
@@ -264,10 +268,12 @@ class _Choice:
         self.signature = ""
         self.details = 0
         self._thinking: Thinking | None = None
-        self._announced = False
+        self.announced: set[str] = set()
+        """Which members of the open thought's detail were told at its beginning."""
 
     def begin_thinking(self, part: Thinking, announced: bool) -> None:
-        self._thinking, self._announced = replace(part, id=None if announced else part.id), announced
+        names = {"id"} if part.origin is None else {"id", "format"}
+        self._thinking, self.announced = replace(part), names if announced else set()
         self.thought, self.signature = [], part.signature or ""
 
     def think(self, delta: ThinkingDelta) -> None:
@@ -288,4 +294,4 @@ class _Choice:
         )
         if isinstance(end, Thinking):
             whole.redacted = end.redacted
-        return whole if self._announced or self.details or must_come_back(whole) else None
+        return whole if self.announced or self.details or must_come_back(whole) else None

@@ -301,6 +301,7 @@ def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
                     encode_annotation(placed(c, offset, len(part.text)), losses, at) for c in part.citations
                 ]
             case Refusal():
+                own_extras(part.extras, NAME, losses, at, "info")
                 refusals.append(part.text)
             case ToolCall():
                 if (call := encode_tool_call(part, losses, at)) is not None:

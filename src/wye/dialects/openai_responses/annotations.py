@@ -54,14 +54,21 @@ def decode_annotation(value: Any) -> Citation | None:
         citation = msgspec.convert({"kind": what, **members}, Citation)
     except msgspec.ValidationError:
         return None
+    if what == "search_result" and citation.url == citation.source:
+        citation.url = None
     if citation.document is not None and left.get("index") == citation.document:
         del left["index"]
     citation.extras = extras_of(NAME, left)
     return citation
 
 
+def needs_text(citation: Citation) -> bool:
+    """Whether its annotation has a place in the text that the citation does not tell: then it supports all of it."""
+    return citation.text_start is None and citation.kind in _TYPE_OF
+
+
 def encode_annotation(citation: Citation, length: int, losses: Losses, path: str) -> JsonObject:
-    """The annotation of a text of `length` characters: a citation without a place supports all of it."""
+    """The annotation of a text of `length` characters."""
     own = own_extras(citation.extras, NAME, losses, path, "info")
     kind = _TYPE_OF.get(citation.kind, "file_citation")
     members = {wire: value for name, wire in _MEMBERS[kind].items() if (value := getattr(citation, name)) is not None}

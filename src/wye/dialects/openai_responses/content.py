@@ -166,8 +166,7 @@ def encode_part(
         case Text():
             return _encode_text(part, losses, path, kind, severity)
         case Refusal():
-            own, _ = own_members(part.extras, losses, path, severity)
-            own.pop("item", None)
+            own, _ = _without_message(*own_members(part.extras, losses, path, severity))
             if kind == "input_text":
                 losses.add(f"{path}.refusal", f"{NAME} has refusals only from the assistant: said as text", "info")
                 return {"type": kind, "text": part.text}
@@ -201,11 +200,17 @@ def encode_part(
             assert_never(part)
 
 
+def _without_message(own: JsonObject, form: JsonObject) -> tuple[JsonObject, JsonObject]:
+    """Without the members of the message that a text begins: they are said there."""
+    item = as_object(form.get("item")) or {}
+    apart = {"item", *item.get("members", ())}
+    own = {name: value for name, value in own.items() if name not in apart}
+    return own, {name: value for name, value in form.items() if name != "item"}
+
+
 def _encode_text(part: Text, losses: Losses, path: str, kind: str, severity: Severity) -> JsonObject:
-    own, form = own_members(part.extras, losses, path, severity)
+    own, form = _without_message(*own_members(part.extras, losses, path, severity))
     said: JsonObject = {"type": kind, "text": part.text, **form}
-    for members in (own, said):
-        members.pop("item", None)  # which message it begins is said there
     if part.citations and said["type"] == "output_text":
         said["annotations"] = [encode_annotation(c, len(part.text), losses, path) for c in part.citations]
     elif part.citations:

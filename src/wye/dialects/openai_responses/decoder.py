@@ -319,9 +319,9 @@ class Decoder:
             text = text_of(whole)
             if text and not item.length:
                 self._say(item, item.open, text, events)
-            if isinstance(whole, Text):
-                events += [CitationDelta(item.open, citation) for citation in whole.citations[item.cited :]]
-            if item.length == len(text) and bare(whole) == bare(item.part):
+            citations = whole.citations if isinstance(whole, Text) else []
+            events += [CitationDelta(item.open, citation) for citation in citations[item.cited :]]
+            if item.length == len(text) and item.cited <= len(citations) and bare(whole) == bare(item.part):
                 whole = None
         events.append(PartEnd(item.open, part=whole))
         item.open = None

@@ -179,7 +179,7 @@ class Encoder:
                 return found.tell(event.text, (event.logprobs or {}).get("content"))
             case RefusalDelta() if isinstance(found, Said):
                 if event.logprobs:
-                    self._losses.add("logprobs", f"{NAME} does not tell the probabilities of a refusal", "info")
+                    self._losses.add("logprobs.refusal", f"{NAME} does not tell the probabilities of a refusal", "info")
                 return found.tell(event.text)
             case CitationDelta() if isinstance(found, Said):
                 return found.cite(event.citation)

@@ -2,8 +2,9 @@
 
 https://platform.openai.com/docs/api-reference/responses/object
 
-Each text that begins a message of the assistant remembers that message: its `item` member holds the id and the status,
-the `item` of its spelling that here one begins. Items that only OpenAI understands stay whole, where they stand.
+Each text that begins a message of the assistant remembers that message: the id and the status are among its own
+members, and its spelling says which of them are the message's. Items that only OpenAI understands stay whole, where
+they stand.
 """
 
 from __future__ import annotations
@@ -86,9 +87,10 @@ def _decode_message(fields: Fields, value: JsonObject, messages: list[Message]) 
 def begin_message(part: Text | Refusal, members: JsonObject, form: JsonObject) -> None:
     """Let the part remember that it begins a message with these members."""
     own = {**(part.extras or {}).get(NAME, {})}
-    if members:
-        own["item"] = members
-    own[FORM] = {**own.get(FORM, {}), "item": form}
+    same = {name: value for name, value in members.items() if name in own}
+    apart = [name for name in members if name not in own]
+    own |= {name: members[name] for name in apart} | ({"item": same} if same else {})
+    own[FORM] = {**form_of(part.extras), "item": {**form, "members": apart} if apart else form}
     part.extras = extras_of(NAME, own)
 
 
@@ -201,7 +203,9 @@ def begins_message(part: Text | Refusal) -> bool:
 def message_of(part: Text | Refusal) -> tuple[JsonObject, JsonObject]:
     """The members of the message that this part begins, and how it was spelled."""
     own = (part.extras or {}).get(NAME, {})
-    return as_object(own.get("item")) or {}, as_object(form_of(part.extras).get("item")) or {}
+    form = as_object(form_of(part.extras).get("item")) or {}
+    members = {name: own[name] for name in form.get("members", ()) if name in own}
+    return {**members, **(as_object(own.get("item")) or {})}, form
 
 
 def encode_said(group: list[Part], start: int, losses: Losses, path: str) -> list[JsonObject]:

@@ -10,7 +10,7 @@ from typing import Any
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.response import Logprobs
-from wye.dialects.openai_responses.content import encode_part, own_members, take_citations
+from wye.dialects.openai_responses.content import encode_part, take_citations
 from wye.dialects.openai_responses.items import CALLS, begin_message, grouped, message_of
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.reasoning import decode_reasoning, encode_thought
@@ -91,7 +91,9 @@ def logprobs_of(output: list[Any]) -> Logprobs | None:
 
 
 def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, losses: Losses) -> list[JsonObject]:
-    left = list((logprobs or {}).get("content") or ())
+    left = complete_logprobs((logprobs or {}).get("content") or [])
+    if (logprobs or {}).get("refusal"):
+        losses.add("logprobs.refusal", f"{NAME} does not tell the probabilities of a refusal", "info")
     groups = list(grouped(parts))
     items: list[JsonObject] = []
     for start, group in groups:
@@ -104,6 +106,18 @@ def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, los
             for content in item["content"]:
                 share_logprobs(content, left, all_of_them=last)
     return items
+
+
+def complete_logprobs(entries: list[JsonObject]) -> list[JsonObject]:
+    """With what OpenAI's types require of every token here: in chat, and in other servers' answers, it may be null."""
+    return [
+        {**_with_bytes(entry), "top_logprobs": [_with_bytes(other) for other in entry.get("top_logprobs") or ()]}
+        for entry in entries
+    ]
+
+
+def _with_bytes(entry: JsonObject) -> JsonObject:
+    return {**entry, "bytes": entry.get("bytes") or []}
 
 
 def share_logprobs(content: JsonObject, left: list[Any], *, all_of_them: bool) -> None:
@@ -165,7 +179,7 @@ def identity_of(group: list[Part]) -> str | None:
         case Thinking() as thought:
             found = thought.id
         case ToolCall() as call:
-            found = own_members(call.extras, Losses(), "")[0].get("id")
+            found = (call.extras or {}).get(NAME, {}).get("id")
         case Opaque() as part if part.dialect == NAME:
             found = part.value.get("id")
         case _:

@@ -231,10 +231,11 @@ def finish(
     """Say how an answer ended."""
     if sequence is not None:
         losses.add("stop_sequence", f"{NAME} does not tell which sequence stopped it", "info")
+    own = own_extras(extras, NAME, losses, "", "info")
     body["status"], body["incomplete_details"] = encode_status(reason)
-    if reason == "error":
+    if reason == "error" and "status" not in own:
         body["error"] = {"code": "server_error", "message": "The model stopped with an error"}
-    body.update(own_extras(extras, NAME, losses, "", "info"))
+    body.update(own)
 
 
 def echo(request: ChatRequest, response: ChatResponse) -> ChatResponse:

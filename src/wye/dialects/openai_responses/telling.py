@@ -9,12 +9,18 @@ from msgspec.structs import replace
 from wye.canon.events import ThinkingDelta
 from wye.canon.loss import Losses
 from wye.canon.parts import Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
-from wye.dialects.openai_responses.annotations import encode_annotation
+from wye.dialects.openai_responses.annotations import encode_annotation, needs_text
 from wye.dialects.openai_responses.content import form_of
 from wye.dialects.openai_responses.items import message_of
 from wye.dialects.openai_responses.name import NAME
-from wye.dialects.openai_responses.output import COMPLETED, encode_content_part, encode_item, identity_of
-from wye.dialects.openai_responses.reasoning import BREAK, KINDS
+from wye.dialects.openai_responses.output import (
+    COMPLETED,
+    complete_logprobs,
+    encode_content_part,
+    encode_item,
+    identity_of,
+)
+from wye.dialects.openai_responses.reasoning import BREAK, KINDS, encode_thought
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, encode
 
@@ -55,9 +61,9 @@ class _Item:
     def added(self, item: JsonObject) -> bytes:
         return self.voice.say("response.output_item.added", output_index=self.place, item=item)
 
-    def done(self, group: list[Part], status: str, losses: Losses) -> bytes:
-        self.whole = encode_item(group, self.place, status, losses, self.identity)
-        return self.voice.say("response.output_item.done", output_index=self.place, item=self.whole)
+    def done(self, whole: JsonObject | None) -> bytes:
+        self.whole = whole
+        return self.voice.say("response.output_item.done", output_index=self.place, item=whole)
 
 
 class Message(_Item):
@@ -88,11 +94,12 @@ class Message(_Item):
         if not all(said.ended for said in self._said):
             self._status = status
             return b""
-        written = self.done([said.part for said in self._said], status, losses)
-        for said, content in zip(self._said, (self.whole or {})["content"], strict=True):
+        group: list[Part] = [said.part for said in self._said]
+        whole = encode_item(group, self.place, status, losses, self.identity) or {"content": []}
+        for said, content in zip(self._said, whole["content"], strict=True):
             if said.logprobs:
                 content["logprobs"] = said.logprobs
-        return written
+        return self.done(whole)
 
 
 class Said:
@@ -107,8 +114,8 @@ class Said:
         self.logprobs: list[Any] = []
         self.ended = False
         self._cited: list[Citation] = []
-        self._told: set[int] = set()
-        """The citations that were told on the way; one without a place waits for the whole text."""
+        self._told = 0
+        """How many of the citations were told: from the first on that needs the whole text, they wait for its end."""
         self._kind = "output_text" if isinstance(part, Text) else "refusal"
         delta = b"response.%b.delta" % self._kind.encode()
         where = {"item_id": message.identity, "output_index": message.place, "content_index": index}
@@ -123,20 +130,27 @@ class Said:
 
     def tell(self, text: str, logprobs: list[Any] | None = None) -> bytes:
         self.pieces.append(text)
-        self.logprobs += logprobs or ()
-        more = {"logprobs": logprobs or []} if self._kind == "output_text" else {}
+        found = complete_logprobs(logprobs or [])
+        self.logprobs += found
+        more = {"logprobs": found} if self._kind == "output_text" else {}
         return self._say(f"response.{self._kind}.delta", delta=text, **more)
 
     def cite(self, citation: Citation) -> bytes:
         self._cited.append(citation)
-        if citation.text_start is None:
+        if needs_text(citation) or self._told < len(self._cited) - 1:
             return b""
-        self._told.add(len(self._cited) - 1)
-        annotation = encode_annotation(citation, sum(map(len, self.pieces)), Losses(), "")
-        return self._annotated(len(self._cited) - 1, annotation)
+        return self._cite_waiting()
 
-    def _annotated(self, index: int, annotation: JsonObject) -> bytes:
-        return self._say("response.output_text.annotation.added", annotation_index=index, annotation=annotation)
+    def _cite_waiting(self) -> bytes:
+        length = sum(map(len, self.pieces))
+        told = b""
+        for citation in self._cited[self._told :]:
+            annotation = encode_annotation(citation, length, Losses(), "")
+            told += self._say(
+                "response.output_text.annotation.added", annotation_index=self._told, annotation=annotation
+            )
+            self._told += 1
+        return told
 
     def end(self, part: Part | None, losses: Losses) -> bytes:
         self.ended = True
@@ -150,8 +164,7 @@ class Said:
         written: list[bytes] = []
         if self._kind == "output_text":
             content["logprobs"] = self.logprobs
-            waited = enumerate(content["annotations"])
-            written += [self._annotated(i, annotation) for i, annotation in waited if i not in self._told]
+            written.append(self._cite_waiting())
             written.append(self._say("response.output_text.done", text=self.part.text, logprobs=self.logprobs))
         else:
             written.append(self._say("response.refusal.done", refusal=self.part.text))
@@ -184,7 +197,7 @@ class Call(_Item):
     def end(self, part: Part | None, losses: Losses) -> bytes:
         call = part if isinstance(part, ToolCall) else replace(self._call, arguments="".join(self._pieces))
         done = self.say(f"{self._event}.done", **{self._member: call.arguments})
-        return done + self.done([call], COMPLETED, losses)
+        return done + self.done(encode_item([call], self.place, COMPLETED, losses, self.identity))
 
 
 class Thought(_Item):
@@ -267,7 +280,7 @@ class Thought(_Item):
     def end(self, part: Part | None, losses: Losses) -> bytes:
         ended = self._end_text()
         told = replace(self._thought, text="".join(self._pieces), signature=self.signature or None)
-        return ended + self.done([part if isinstance(part, Thinking) else told], COMPLETED, losses)
+        return ended + self.done(encode_thought(part if isinstance(part, Thinking) else told, self.identity))
 
 
 def _starts(thought: Thinking) -> list[tuple[int, str]]:
@@ -298,4 +311,4 @@ class Other(_Item):
             self._part = replace(self._part, arguments=self._part.arguments + text)
 
     def end(self, part: Part | None, losses: Losses) -> bytes:
-        return self.done([part or self._part], COMPLETED, losses)
+        return self.done(encode_item([part or self._part], self.place, COMPLETED, losses, self.identity))

@@ -43,9 +43,9 @@ def decode_tools(fields: Fields) -> list[Tool] | None:
 
 
 def _make_unique(tools: list[FunctionTool | CustomTool]) -> None:
-    taken = {tool.name for tool in tools if "namespace" not in form_of(tool.extras)}
+    taken = {tool.name for tool in tools if _space_of(tool) is None}
     for tool in tools:
-        space = form_of(tool.extras).get("namespace")
+        space = _space_of(tool)
         if space is not None and tool.name in taken:
             tool.name = f"{space}__{tool.name}"
         taken.add(tool.name)
@@ -76,21 +76,24 @@ def _decode_namespace(fields: Fields) -> list[FunctionTool | CustomTool]:
     found = [tool for tool in tools if not isinstance(tool, NativeTool)]
     if len(found) < len(tools):
         return []
+    more = {name: value for name, value in fields.rest().items() if name != "type"}
     for tool in found:
         own, form = own_members(tool.extras, Losses(), "")
-        tool.extras = extras_with(own, {**form, "namespace": space, "name": tool.name})
-    for tool in found[:1]:
-        more = {name: value for name, value in fields.rest().items() if name != "type"}
-        tool.extras = extras_of(NAME, {**(tool.extras or {})[NAME], **({"namespace": more} if more else {})})
+        tool.extras = extras_with({**own, "namespace": {"name": space, **more}}, {**form, "name": tool.name})
+        more = {}  # said once, with its first tool
     return found
+
+
+def _space_of(tool: FunctionTool | CustomTool) -> str | None:
+    own = (tool.extras or {}).get(NAME, {})
+    return (as_object(own.get("namespace")) or {}).get("name")
 
 
 def names_of(tools: Iterable[Tool] | None) -> Names:
     names: Names = {}
     for tool in tools or ():
         if not isinstance(tool, NativeTool):
-            form = form_of(tool.extras)
-            names[form.get("namespace"), form.get("name", tool.name)] = tool.name
+            names[_space_of(tool), form_of(tool.extras).get("name", tool.name)] = tool.name
     return names
 
 
@@ -102,11 +105,11 @@ def spaces_of(tools: Iterable[Tool] | None) -> dict[str, tuple[str, str]]:
 
 def in_namespace(call: ToolCall, spaces: dict[str, tuple[str, str]]) -> ToolCall:
     """A call of an answer that remembers the namespace which its tool came in."""
-    form = form_of(call.extras)
-    if call.name not in spaces or "namespace" in form:
+    own = (call.extras or {}).get(NAME, {})
+    if call.name not in spaces or "namespace" in own:
         return call
     space, name = spaces[call.name]
-    own = {**(call.extras or {}).get(NAME, {}), FORM: {**form, "namespace": space, "name": name}}
+    own = {**own, "namespace": space, FORM: {"name": name}}
     return replace(call, extras={**(call.extras or {}), NAME: own})
 
 
@@ -122,13 +125,13 @@ def encode_tools(tools: list[Tool], losses: Losses) -> list[JsonObject]:
                 losses.add(path, f"{NAME} has no tool {tool.type or 'of this kind'}")
             continue
         own, form = own_members(tool.extras, losses, path)
-        more = own.pop("namespace", None)
+        place = as_object(own.pop("namespace", None))
         said = _encode_tool(tool, own, form, losses, path)
-        if "namespace" not in form:
+        if place is None:
             encoded.append(said)
             continue
-        if more is not None or space.get("name") != form["namespace"] or encoded[-1] is not space:
-            space = {"type": "namespace", "name": form["namespace"], **(more or {}), "tools": []}
+        if len(place) > 1 or space.get("name") != place["name"] or encoded[-1] is not space:
+            space = {"type": "namespace", **place, "tools": []}
             encoded.append(space)
         space["tools"].append(said)
     return encoded
@@ -231,9 +234,9 @@ def decode_call(fields: Fields, names: Names) -> ToolCall:
         kind,
     )
     space = fields.str("namespace")
-    form = {} if space is None else {"namespace": space, "name": call.name}
+    place, form = ({}, {}) if space is None else ({"namespace": space}, {"name": call.name})
     call.name = names.get((space, call.name), call.name)
-    call.extras = extras_with(fields.rest(), form)
+    call.extras = extras_with({**fields.rest(), **place}, form)
     return call
 
 

@@ -204,15 +204,16 @@ def test_a_named_thought_is_ended_even_when_there_is_no_more_to_keep() -> None:
 
 def test_the_encrypted_reasoning_that_an_end_tells_stands_beside_its_summary() -> None:
     whole = Thinking("a", redacted="x", id="rs_1", origin="openai")
+    named = {"format": "openai-responses-v1"}
     assert deltas(
         PartStart(0, Thinking(id="rs_1", origin="openai")), ThinkingDelta(0, "a"), PartEnd(0, part=whole)
     ) == (
         [
-            {"reasoning_details": [{"type": "reasoning.text", "text": "", "id": "rs_1", "index": 0}]},
+            {"reasoning_details": [{**named, "type": "reasoning.summary", "summary": "", "id": "rs_1", "index": 0}]},
             {"reasoning_content": "a"},
             {
                 "reasoning_details": [
-                    {"type": "reasoning.summary", "summary": "a", "index": 0, "format": "openai-responses-v1"},
+                    {"type": "reasoning.summary", "summary": "a", "index": 0},
                     {"type": "reasoning.encrypted", "data": "x", "index": 0},
                 ]
             },
