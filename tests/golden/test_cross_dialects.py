@@ -12,13 +12,12 @@ import pytest
 from anthropic.types import Message as AnthropicMessage
 from anthropic.types import RawMessageStreamEvent
 from msgspec.structs import replace
-from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter, ValidationError
 
 from wye.canon.events import Event
-from wye.canon.fold import fold, unfold
+from wye.canon.fold import fold
 from wye.canon.loss import Losses
 from wye.canon.parts import Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
@@ -400,139 +399,3 @@ def test_every_member_of_a_request_is_said_or_named_as_lost(one: Dialect, other:
 def test_every_member_of_an_answer_is_said_or_named_as_lost(one: Dialect, other: Dialect, path: Path) -> None:
     found = unaccounted(load(path), lambda body: answered(one, other, body)) - WITHOUT_A_TRACE.keys()
     assert found - TOLD_BY_ANOTHER_NAME[one.name].keys() <= SAID_BEFORE.get(one.name, set())
-
-
-def told_at_once(answer: ChatResponse) -> dict[str, Any]:
-    return OPENAI.encode_response(answer, Losses())["choices"][0]["message"]
-
-
-def chunks(answer: ChatResponse) -> list[bytes]:
-    return [item.data for item in SseDecoder().feed(streamed(OPENAI, unfold(answer)))[:-1]]
-
-
-def put_together_by_the_sdk(answer: ChatResponse) -> dict[str, Any]:
-    state = ChatCompletionStreamState()
-    for data in chunks(answer):
-        state.handle_chunk(ChatCompletionChunk.model_validate_json(data))
-    return state.get_final_completion().choices[0].message.to_dict()
-
-
-def pieces_kept(answer: ChatResponse) -> dict[str, Any]:
-    """As a client does that joins texts and collects all else."""
-    message: dict[str, Any] = {}
-    for delta in (choice["delta"] for data in chunks(answer) for choice in json.decode(data)["choices"]):
-        for name, value in delta.items():
-            if isinstance(value, list) and name != "tool_calls":
-                message[name] = message.get(name, []) + value
-            elif isinstance(value, str):
-                message[name] = message.get(name, "") + value
-    return {**message, "role": "assistant", "tool_calls": told_at_once(answer).get("tool_calls")}
-
-
-def only_details_kept(answer: ChatResponse) -> dict[str, Any]:
-    """As a client does that knows `reasoning_details`, and not `reasoning_content`."""
-    message = put_together_by_the_sdk(answer)
-    message.pop("reasoning_content", None)
-    return message
-
-
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-CLIENTS = [told_at_once, put_together_by_the_sdk, pieces_kept, only_details_kept]
-
-THOUGHTFUL = [
-    {"type": "thinking", "thinking": 'First, \u00fc \u2028 "quoted".', "signature": "EqQBCkYIBxgCKkDx+/=="},
-    {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4="},
-    {"type": "thinking", "thinking": "", "signature": "only/signed=="},
-    {"type": "text", "text": "I look."},
-    {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Basel"}},
-    {"type": "tool_use", "id": "toolu_2", "name": "weather", "input": {}},
-]
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-def test_thoughts_come_back_to_their_vendor_byte_for_byte(client: Callable[[ChatResponse], dict[str, Any]]) -> None:
-    body = load(GOLDEN / "anthropic_messages" / "responses" / "thinking.json") | {"content": THOUGHTFUL}
-    turns: list[dict[str, Any]] = [{"role": "user", "content": "Weather?"}]
-    expected: list[Any] = [{"role": "user", "content": "Weather?"}]
-    for turn in range(2):
-        answer = ANTHROPIC.decode_response(body)
-        # Through Anthropic's own stream, as the answer of a model comes.
-        answer = fold(events_of(ANTHROPIC, streamed(ANTHROPIC, unfold(answer))))
-        turns.append(client(answer))
-        turns += [{"role": "tool", "tool_call_id": f"toolu_{i}", "content": f"{turn}"} for i in (1, 2)]
-        expected.append({"role": "assistant", "content": THOUGHTFUL})
-        results = [{"type": "tool_result", "tool_use_id": f"toolu_{i}", "content": f"{turn}"} for i in (1, 2)]
-        expected.append({"role": "user", "content": results})
-    said, losses = translated(OPENAI, ANTHROPIC, {"model": "claude", "messages": turns})
-    assert said["messages"] == expected
-    assert [loss for loss in losses if loss.severity == "warning"] == []
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-def test_thoughts_of_a_gateway_come_back_to_it(client: Callable[[ChatResponse], dict[str, Any]]) -> None:
-    body = load(GOLDEN / "openai_chat" / "responses" / "signed_reasoning.json")
-    message = client(fold(events_of(OPENAI, streamed(OPENAI, unfold(OPENAI.decode_response(body))))))
-    said, losses = translated(OPENAI, OPENAI, {"model": "m", "messages": [message]})
-    assert said["messages"][0]["reasoning_details"] == body["choices"][0]["message"]["reasoning_details"]
-    assert losses == []
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_citations_survive_the_way_there_and_back(stream: bool) -> None:
-    answer = ANTHROPIC.decode_response(load(GOLDEN / "anthropic_messages" / "responses" / "cited_search.json"))
-    if stream:
-        again = fold(events_of(OPENAI, streamed(OPENAI, unfold(answer))))
-    else:
-        again = OPENAI.decode_response(OPENAI.encode_response(answer, Losses()))
-    cited, rest = [part for part in answer.choices[0].parts if isinstance(part, Text)]
-    (joined,) = [part for part in again.choices[0].parts if isinstance(part, Text)]
-    assert joined.text == cited.text + rest.text
-    assert joined.citations == [
-        replace(citation, extras=None, text_start=0, text_end=len(cited.text)) for citation in cited.citations
-    ]
-    assert len(joined.citations) == 2
-
-
-def test_cache_marks_of_an_openai_shaped_client_reach_anthropic() -> None:
-    mark = {"type": "ephemeral", "ttl": "1h"}
-    text = {"type": "text", "text": "Long.", "cache_control": mark}
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}, "cache_control": mark}
-    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}, "cache_control": mark}
-    wire = {
-        "model": "claude",
-        "messages": [
-            {"role": "system", "content": [text]},
-            {"role": "user", "content": "Plain.", "cache_control": mark},
-            {"role": "assistant", "tool_calls": [CALL]},
-            {"role": "tool", "tool_call_id": "c", "content": "22", "cache_control": mark},
-            {"role": "user", "content": [image]},
-        ],
-        "tools": [tool],
-        "cache_control": mark,
-    }
-    said, losses = translated(OPENAI, ANTHROPIC, wire)
-    assert {dotted(at) for at in leaves(said) if at[-1] == "ttl"} == {
-        "cache_control.ttl",
-        "system[0].cache_control.ttl",
-        "tools[0].cache_control.ttl",
-        "messages[0].content[0].cache_control.ttl",
-        "messages[2].content[0].cache_control.ttl",
-        "messages[2].content[1].cache_control.ttl",
-    }
-    assert losses == []
-
-
-def test_a_tool_result_of_several_parts_keeps_them() -> None:
-    parts = [{"type": "text", "text": "22"}, {"type": "text", "text": "degrees"}]
-    wire = {
-        "model": "m",
-        "messages": [
-            {"role": "user", "content": "Weather?"},
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
-            {"role": "tool", "tool_call_id": "c", "content": parts},
-        ],
-    }
-    said, losses = translated(OPENAI, ANTHROPIC, wire)
-    assert said["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "c", "content": parts}]
-    assert translated(ANTHROPIC, OPENAI, said)[0]["messages"] == wire["messages"]
-    assert losses == []
