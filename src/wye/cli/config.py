@@ -150,10 +150,11 @@ async def _who(runtime: BedrockRuntime, proxies: dict[str, str]) -> str:
 async def _present(runtime: BedrockRuntime, proxies: dict[str, str]) -> None:
     """Show a bearer token to Bedrock with a call that asks for nothing. STS does not know these tokens."""
     from wye.drivers.http import HttpTransport
+    from wye.ports.provider import Call
 
     transport = HttpTransport(proxies=proxies)
     try:
-        target, body = runtime.target("bedrock_converse", "chat", stream=False, model="none"), b"{}"
+        target, body = runtime.target(Call("bedrock_converse", "none", b"{}")), b"{}"
         lines = b"content-type: application/json\r\n" + await runtime.authorize(b"POST", target, {}, body)
         reply = await transport.send(await runtime.origin(), b"POST", target, lines, body, _QUICK)
         try:
