@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.dialects.bedrock_invoke.wire import as_sse, chunks, decoded, encode, request
 from wye.canon.events import (
     Aside,
     CitationDelta,
@@ -41,7 +42,7 @@ from wye.canon.parts import (
     ToolResult,
     Url,
 )
-from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
+from wye.canon.request import Message, OutputFormat, Reasoning
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.tools import FunctionTool, ToolChoice
 from wye.canon.usage import Usage
@@ -49,40 +50,13 @@ from wye.dialects.bedrock_invoke.cohere_prompt import DIALECT as COMMAND
 from wye.dialects.bedrock_invoke.llama import DIALECT as LLAMA
 from wye.dialects.bedrock_invoke.mistral_prompt import DIALECT as MISTRAL
 from wye.dialects.bedrock_invoke.titan import DIALECT as TITAN
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.dialect import Dialect
 from wye.kernel import json, sse
 from wye.kernel.errors import BadAnswer, BadRequest, LimitExceeded, StreamCut, UpstreamRefused
 
 FAMILIES = [TITAN, LLAMA, MISTRAL, COMMAND]
 ALL = pytest.mark.parametrize("dialect", FAMILIES, ids=lambda dialect: dialect.name)
 FOREIGN = {"anthropic_messages": {"new": 1}}
-
-
-def request(*messages: Message, **members: Any) -> ChatRequest:
-    return ChatRequest(**{"model": "", "messages": list(messages) or [Message("user", [Text("Hi")])], **members})
-
-
-def encode(dialect: Dialect, value: ChatRequest) -> tuple[dict[str, Any], dict[str, str]]:
-    """What is said, and the severity of each loss by its field."""
-    losses = Losses()
-    said = dialect.encode_request(value, losses, Quirks())
-    return said, {loss.field: loss.severity for loss in losses}
-
-
-def as_sse(dialect: Dialect) -> Dialect:
-    assert dialect.as_sse is not None
-    return dialect.as_sse
-
-
-def chunks(dialect: Dialect, events: list[Event], losses: Losses | None = None) -> list[dict[str, Any]]:
-    encoder = as_sse(dialect).stream_encoder(request(), Losses() if losses is None else losses)
-    return [json.decode(data) for data, _ in sse.parse(b"".join(encoder.encode(event) for event in events))]
-
-
-def decoded(dialect: Dialect, *said: Any) -> list[Event]:
-    decoder = as_sse(dialect).stream_decoder()
-    events = [event for chunk in said for event in decoder.feed(sse.frame(json.encode(chunk)))]
-    return events + decoder.close()
 
 
 SETTINGS = {

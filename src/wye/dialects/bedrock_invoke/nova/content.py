@@ -47,8 +47,19 @@ def decode_parts(items: list[Any], path: str) -> list[Part]:
         if point is not None and len(members) == 1 and _markable(last) and last.cache is None:
             last.cache = decode_cache_point(point)
         else:
-            parts.append(decode_part(item, f"{path}[{i}]"))
+            parts.append(_unsealed(decode_part(item, f"{path}[{i}]")))
     return parts
+
+
+def _unsealed(part: Part) -> Part:
+    """What was sealed in a thought's place. In an answer a seal is not ours to open: a Wye behind that upstream made
+    it, and wants it back."""
+    if not isinstance(part, Thinking) or part.signature is None:
+        return part
+    sealed = unseal(part.signature)
+    if isinstance(sealed, Thinking):
+        sealed.text = part.text
+    return sealed or part
 
 
 Markable = Text | Image | SearchResult | Document | ToolCall | ToolResult
@@ -160,12 +171,7 @@ def _reasoning(fields: Fields) -> Part | None:
             return None
     else:
         return None
-    if fields.rest():
-        return None
-    sealed = unseal(thought.signature) if thought.signature is not None else None
-    if isinstance(sealed, Thinking):
-        sealed.text = thought.text
-    return sealed or thought
+    return None if fields.rest() else thought
 
 
 # Encoding

@@ -216,10 +216,7 @@ class Encoder:
             case CitationDelta():
                 self._losses.add(f"content[{event.index}].citations", f"{NAME} does not cite", "info")
             case OpaqueDelta():
-                block = self._open.get(event.index)
-                if block is not None and isinstance(block.part, Opaque) and event.dialect == NAME:
-                    return block.delta(event.value)
-                self._losses.add(f"content[{event.index}]", f"only {event.dialect} understands it")
+                return self._grow(event)
             case PartStart():
                 return self._begin(event.index, event.part)
             case PartEnd():
@@ -247,6 +244,20 @@ class Encoder:
                 pass
         return b""
 
+    def _grow(self, event: OpaqueDelta) -> bytes:
+        """A further piece of an element: its own is said at once, another dialect's is sealed as a whole."""
+        block = self._open.get(event.index)
+        if block is None or not isinstance(block.part, Opaque) or block.part.dialect != event.dialect:
+            self._losses.add(f"content[{event.index}]", f"only {event.dialect} understands it")
+            return b""
+        if event.dialect == NAME:
+            return block.delta(event.value)
+        value = block.part.value
+        for name, piece in event.value.items():
+            known = value.get(name)
+            value[name] = known + piece if isinstance(known, str) and isinstance(piece, str) else piece
+        return b""
+
     def _text(self, event: TextDelta | RefusalDelta | ThinkingDelta | ArgumentsDelta) -> bytes:
         block = self._open.get(event.index)
         if block is None:
@@ -260,29 +271,35 @@ class Encoder:
             return b'%b{"text":%b}}}\n\n' % (block.head, encode(event.text))
         if isinstance(event, ThinkingDelta):
             return block.delta({"reasoningContent": {"text": event.text}})
-        if isinstance(block.part, ToolCall) and block.part.kind == "custom":
+        if isinstance(block.part, ToolCall) and block.part.kind != "function":
             block.held.append(event.text)
             return b""
         return block.delta({"toolUse": {"input": event.text}})
 
     def _begin(self, index: int, part: Part) -> bytes:
         path = f"content[{index}]"
-        if isinstance(part, Text | Refusal | Thinking) or (isinstance(part, ToolCall) and part.kind != "server"):
-            block = self._add(index, part)
-            match part:
-                case ToolCall():
+        match part:
+            case Text() | Refusal():
+                self._add(index, part)
+                encode_part(part, path, self._losses, answer=True)
+                return self._text(TextDelta(index, part.text)) if part.text else b""
+            case Thinking():
+                self._add(index, part).held += [part.signature] if part.signature else []
+                return self._text(ThinkingDelta(index, part.text)) if part.text else b""
+            case ToolCall():
+                block = self._add(index, part)
+                start = b""
+                if part.kind != "server":
                     self._called = True
-                    start = {"toolUse": start_call(part, path, self._losses)}
-                    head = frame(encode({"contentBlockStart": {"start": start, "contentBlockIndex": self._blocks - 1}}))
-                    return head + self._text(ArgumentsDelta(index, part.arguments)) if part.arguments else head
-                case Thinking():
-                    block.held += [part.signature] if part.signature else []
-                    return self._text(ThinkingDelta(index, part.text)) if part.text else b""
-                case _:
-                    encode_part(part, path, self._losses, answer=True)
-                    return self._text(TextDelta(index, part.text)) if part.text else b""
-        said = encode_part(part, path, self._losses, answer=True)
-        return b"" if said is None else self._add(index, part).delta(said)
+                    call = {"toolUse": start_call(part, path, self._losses)}
+                    start = frame(encode({"contentBlockStart": {"start": call, "contentBlockIndex": block.index}}))
+                return start + self._text(ArgumentsDelta(index, part.arguments)) if part.arguments else start
+            case Opaque() if part.dialect != NAME:
+                self._add(index, Opaque(part.dialect, dict(part.value)))
+                return b""
+            case _:
+                said = encode_part(part, path, self._losses, answer=True)
+                return b"" if said is None else self._add(index, part).delta(said)
 
     def _add(self, index: int, part: Part) -> _Block:
         block = self._open[index] = _Block(self._blocks, part)
@@ -290,18 +307,23 @@ class Encoder:
         return block
 
     def _end_block(self, block: _Block, whole: Part | None, index: int) -> bytes:
-        part = whole or block.part
+        part, path = whole or block.part, f"content[{index}]"
+        held = "".join(block.held)
         last = b""
-        if isinstance(part, Thinking):
-            if whole is None:
-                part = replace(part, signature="".join(block.held) or None)
-            last = self._end_thought(block, part)
-        elif isinstance(part, ToolCall) and part.kind == "custom":
-            call = replace(part, arguments="".join(block.held))
-            given = encode_input(call, f"content[{index}]", self._losses, answer=True)
-            last = block.delta({"toolUse": {"input": encode_text(given)}})
-        elif isinstance(part, Text | Refusal) and not block.said:
-            last = block.delta({"text": ""})
+        match part:
+            case Thinking():
+                last = self._end_thought(block, replace(part, signature=held or None) if whole is None else part)
+            case ToolCall(kind="custom"):
+                given = encode_input(replace(part, arguments=held), path, self._losses, answer=True)
+                last = block.delta({"toolUse": {"input": encode_text(given)}})
+            case ToolCall(kind="server") | Opaque() if not block.said:
+                call = isinstance(part, ToolCall) and whole is None
+                sealed = encode_part(replace(part, arguments=held) if call else part, path, self._losses, answer=True)
+                last = b"" if sealed is None else block.delta(_as_delta(sealed))
+            case Text() | Refusal() if not block.said:
+                last = block.delta({"text": ""})
+            case _:
+                pass
         return last + block.stop
 
     def _end_thought(self, block: _Block, part: Thinking) -> bytes:
@@ -312,3 +334,8 @@ class Encoder:
         if signature is not None:
             return block.delta({"reasoningContent": {"signature": signature}})
         return b"" if block.said else block.delta({"reasoningContent": {"text": ""}})
+
+
+def _as_delta(block: JsonObject) -> JsonObject:
+    """In a stream a thought's members are not within `reasoningText`."""
+    return {"reasoningContent": block["reasoningContent"]["reasoningText"]}
