@@ -257,7 +257,7 @@ def takes_cache(mark: CacheMark, path: str, losses: Losses, reader: Reader) -> b
     """Whether the model has a cache to point at: any other refuses the request."""
     if reader.family in (None, "claude", "nova"):
         return True
-    losses.add(f"{path}.cache_control", f"models of the family {reader.family} have no prompt cache", "info")
+    losses.add(_mark_path(path), f"models of the family {reader.family} have no prompt cache", "info")
     return False
 
 
@@ -265,7 +265,12 @@ def encode_cache(mark: CacheMark, path: str, losses: Losses) -> JsonObject:
     point: JsonObject = {"type": "default"}
     if mark.ttl is not None:
         point["ttl"] = mark.ttl
-    return {"cachePoint": point | own_members(mark.extras, losses, f"{path}.cache_control", "info")}
+    return {"cachePoint": point | own_members(mark.extras, losses, _mark_path(path), "info")}
+
+
+def _mark_path(path: str) -> str:
+    """Marks have no member here: they are named as callers of other dialects know them."""
+    return f"{path}.cache_control" if path else "cache_control"
 
 
 def encode_part(part: Part, path: str, losses: Losses, reader: Reader) -> JsonObject | None:

@@ -354,7 +354,7 @@ def test_a_model_without_a_cache_is_not_pointed_at_one() -> None:
     assert "cachePoint" not in str(said)
     assert losses == {
         "messages[0].content[0].cache_control": "info",
-        ".cache_control": "info",
+        "cache_control": "info",
         "tools[0].cache_control": "info",
     }
 
