@@ -274,6 +274,17 @@ def _mark_path(path: str) -> str:
 
 
 def encode_part(part: Part, path: str, losses: Losses, reader: Reader) -> JsonObject | None:
+    """None for a part that became a loss. Raises BadRequest for content of a request that has no block."""
+    try:
+        return _encode_part(part, path, losses, reader)
+    except BadRequest as error:
+        if not reader.answer:
+            raise
+        losses.add(error.param or path, error.message)
+        return None
+
+
+def _encode_part(part: Part, path: str, losses: Losses, reader: Reader) -> JsonObject | None:
     match part:
         case Text():
             return _encode_text(part, path, losses, reader)

@@ -33,7 +33,7 @@ from wye.canon.events import (
 from wye.canon.extras import Extras
 from wye.canon.fold import Fold
 from wye.canon.loss import Losses
-from wye.canon.parts import Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
@@ -259,7 +259,7 @@ class Encoder:
         said = encode_part(part, self._path, self._losses, CLIENT)
         if said is None:
             return b""
-        return self._started(said) if said is getattr(part, "value", None) else self._block(said)
+        return self._started(said) if isinstance(part, Opaque) and part.dialect == NAME else self._block(said)
 
     def _block(self, said: JsonObject) -> bytes:
         """A block as its start and its pieces."""

@@ -31,6 +31,8 @@ _DOCUMENTS = {
 }
 _FORMATS = {kind: name for name, kind in _DOCUMENTS.items()}
 _IMAGES = {"image/jpg": "jpeg"}
+_IMAGE_NAMES = {"gif": "gif", "jpeg": "jpeg", "jpg": "jpeg", "png": "png", "webp": "webp"}
+"""The format of an image by how its name ends."""
 _MAGIC = {"/9j/": "jpeg", "iVBORw0KGgo": "png", "R0lGOD": "gif", "UklGR": "webp", "JVBERi0": "pdf"}
 """How base64 data of each format begins."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9\s()\[\]-]|(?<=\s)\s")
@@ -117,10 +119,14 @@ def _format_of(source: Base64 | Url | FileId | PlainText | Blocks) -> str | None
         case PlainText():
             return _FORMATS.get(source.media_type, "txt")
         case Url():
-            end = source.url.rpartition(".")[2].lower()
+            end = _ending(source.url)
             return end if end in _DOCUMENTS else None
         case _:
             return None
+
+
+def _ending(url: str) -> str:
+    return url.rpartition(".")[2].lower()
 
 
 def _sniffed(data: str) -> str | None:
@@ -132,7 +138,6 @@ def encode_image(part: Image, path: str, losses: Losses) -> JsonObject:
     if part.detail not in (None, "auto"):
         losses.add(f"{path}.detail", "the model looks at every image in the same way")
     own = own_members(part.extras, losses, path)
-    kind = "image"
     match part.source:
         case Base64():
             media = part.source.media_type
@@ -140,9 +145,8 @@ def encode_image(part: Image, path: str, losses: Losses) -> JsonObject:
             source: JsonObject = {"bytes": part.source.data}
         case Url():
             source = _place(part.source, "an image", path)
-            end = part.source.url.rpartition(".")[2].lower()
-            name = form_of(part.extras).get("format") or _IMAGES.get(f"image/{end}", end)
-        case FileId():
+            name = form_of(part.extras).get("format") or _IMAGE_NAMES.get(_ending(part.source.url))
+        case _:
             raise cannot_say(NAME, "an image by the id of a file", f"{path}.source")
     if name is None:
         raise cannot_say(NAME, "image data without a media type", f"{path}.source")
@@ -150,8 +154,8 @@ def encode_image(part: Image, path: str, losses: Losses) -> JsonObject:
     if GUARDED in own:
         # {"guardContent": {"image": {...}, what else was in it}}
         beside = {GUARDED: own.pop(GUARDED), **own.pop(OUTER, {})}
-        return {**beside, GUARDED: {**encode_block(kind, members, own), **beside[GUARDED]}}
-    return encode_block(kind, members, own)
+        return {**beside, GUARDED: {**encode_block("image", members, own), **beside[GUARDED]}}
+    return encode_block("image", members, own)
 
 
 def encode_document(part: Document, path: str, losses: Losses) -> JsonObject:
@@ -176,7 +180,7 @@ def encode_document(part: Document, path: str, losses: Losses) -> JsonObject:
             if len(texts) < len(part.source.parts):
                 raise cannot_say(NAME, "a document that holds more than text", f"{path}.source")
             members["source"] = {"content": [{"text": text} for text in texts]}
-        case FileId():
+        case _:
             raise cannot_say(NAME, "a document by the id of a file", f"{path}.source")
     if part.context is not None:
         members["context"] = part.context

@@ -290,6 +290,7 @@ def test_what_other_dialects_say_is_said_here_or_named(part: Part, blocks: list[
     ("part", "param"),
     [
         (Image(Url("https://x/a.png")), "messages[0].content[0].source"),
+        (Image(Url("s3://bucket.of.mine/key")), "messages[0].content[0].source"),
         (Image(FileId("f")), "messages[0].content[0].source"),
         (Image(Base64("AAAA")), "messages[0].content[0].source"),
         (Document(Url("https://x/a.pdf")), "messages[0].content[0].source"),

@@ -25,7 +25,7 @@ from wye.canon.events import (
 )
 from wye.canon.fold import fold
 from wye.canon.loss import Losses
-from wye.canon.parts import Audio, Citation, Image, Opaque, Refusal, Text, Thinking, ToolCall, Url
+from wye.canon.parts import Audio, Citation, FileId, Image, Opaque, Refusal, Text, Thinking, ToolCall, Url
 from wye.canon.request import ChatRequest
 from wye.canon.seal import unseal
 from wye.canon.usage import Usage
@@ -343,6 +343,9 @@ def thought(*more: Event, part: Thinking | None = None, whole: Thinking | None =
         ([PartStart(0, Opaque(NAME, {"new": "a"})), OpaqueDelta(0, NAME, {"new": "b"}), PartEnd(0), End()],
          [start({"new": "ab"}), stop()]),
         ([PartStart(0, Text("")), OpaqueDelta(0, NAME, {"new": 1}), PartEnd(0), End()], [delta({"new": 1}), stop()]),
+        ([PartStart(0, Text("a", extras={NAME: {"~": {"content": [1, 1]}, "x": 1}})), TextDelta(0, "b"),
+          CitationDelta(0, Citation("block", title="T")), PartEnd(0), End()],
+         [delta({"text": "a", "x": 1}), delta({"text": "b", "x": 1}), delta({"citation": {"title": "T"}}), stop()]),
         # Parts that overlap are said one after the other.
         ([PartStart(0, Text("")), PartStart(1, ToolCall("t", "n")), ArgumentsDelta(1, "{}"), TextDelta(0, "a"),
           PartEnd(1), PartStart(0, Text("")), PartEnd(0), End()],
@@ -373,6 +376,7 @@ def test_parts_are_said_in_the_words_of_a_stream(events: list[Event], expected: 
          [delta({"text": "a"}), stop()], {"content[0].citations": "warning"}),
         ([PartStart(0, Text("a")), OpaqueDelta(0, "openai_chat", {"x": 1}), PartEnd(0), End()],
          [delta({"text": "a"}), stop()], {"content[0]": "warning"}),
+        ([PartStart(0, Image(FileId("f"))), PartEnd(0), End()], [], {"content[0].source": "warning"}),
         ([PartStart(0, Text("a")), PartEnd(0), PartStart(0, Text("b"), 1), TextDelta(0, "b", 1), PartEnd(0, 1),
           Finish("length", 1), End()],
          [delta({"text": "a"}), stop()], {"choices[1]": "warning"}),

@@ -197,7 +197,9 @@ def test_botocore_refuses_of_the_corpus_only_what_it_does_not_know(name: str) ->
     said = problems(DIALECT.encode_request(DIALECT.decode_request(wire), Losses(), Quirks()))
     assert said
     for line in said.splitlines():
-        assert line.startswith(("Unknown parameter", "Invalid number of parameters", "Missing required")), line
+        assert line.startswith(
+            ("Unknown parameter", "Invalid number of parameters", "Missing required", "Invalid type")
+        ), line
 
 
 FOREIGN = {
