@@ -176,7 +176,7 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
         if value is not None
     }
     quirks = msgspec.structs.replace(row.quirks, **changes)
-    dialects = [DIALECTS[spoken] for spoken in row.dialects if spoken in DIALECTS]
+    dialects = [DIALECTS[spoken] for spoken in row.dialects]
     base_url = section.base_url or row.base_url
     if row.name == "bedrock":
         return BedrockProvider(

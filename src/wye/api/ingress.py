@@ -48,7 +48,7 @@ _BY_PATH = {
     )
     for route in HOT_ROUTES
     for path in route.paths
-    if "{model}" not in path and route.dialect in DIALECTS
+    if "{model}" not in path
 }
 _BY_VERB: dict[bytes, HotRoute] = {
     path.rpartition("/")[2].encode(): route for route in HOT_ROUTES for path in route.paths if "{model}" in path

@@ -52,12 +52,6 @@ HOT_ROUTES = (
         "Answer a conversation, in OpenAI's Responses format; streamed when `stream` is true.",
     ),
     HotRoute(
-        ("/v1/completions", "/completions"),
-        "chat",
-        "openai_completions",
-        "Complete a text, in OpenAI's format of before chat; streamed when `stream` is true.",
-    ),
-    HotRoute(
         ("/v1/messages",),
         "chat",
         "anthropic_messages",

@@ -19,6 +19,8 @@ from wye.kernel.errors import BadRequest
 from wye.ports.limiter import Reservation
 
 Sent = list[dict[str, Any]]
+
+
 class StreamDouble:
     def __init__(self, *pieces: bytes | Exception | float) -> None:
         self.pieces = list(pieces)

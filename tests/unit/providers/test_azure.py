@@ -12,7 +12,7 @@ from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.secret import Secret
 from wye.ports.provider import Call
-from wye.ports.transport import Clocks, Origin
+from wye.ports.transport import Origin
 from wye.providers.azure import AzureProvider
 from wye.providers.rows import ROWS
 
@@ -29,7 +29,8 @@ def provider(line: Line | None = None, **members: Any) -> AzureProvider:
         "quirks": Quirks(),
         **members,
     }
-    return AzureProvider("azure-eu", ROWS["azure"], [DIALECTS["openai_chat"], DIALECTS["openai_responses"]] if "openai_responses" in DIALECTS else [DIALECTS["openai_chat"]], line or Line(), **given)  # type: ignore[arg-type]
+    row = ROWS["azure"]
+    return AzureProvider("azure-eu", row, [DIALECTS[name] for name in row.dialects], line or Line(), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError
 from wye.ports.provider import Call
-from wye.ports.transport import Clocks, Headers, Origin
+from wye.ports.transport import Clocks, Origin
 from wye.providers import local as module
 from wye.providers.forced_tools import ForcedTools, forced_schema
 from wye.providers.local import LocalProvider, check_schema

@@ -45,7 +45,8 @@ class Line:
 def provider(row: str = "openai", line: Line | None = None, **members: Any) -> UpstreamProvider:
     found = ROWS[row]
     given: dict[str, Any] = {"base_url": found.base_url, "api_key": KEY, "headers": {}, "quirks": Quirks(), **members}
-    return UpstreamProvider("mine", found, [DIALECTS[name] for name in found.dialects if name in DIALECTS], line or Line(), **given)  # type: ignore[arg-type]
+    spoken = [DIALECTS[name] for name in found.dialects]
+    return UpstreamProvider("mine", found, spoken, line or Line(), **given)  # type: ignore[arg-type]
 
 
 ADDRESSES = {
