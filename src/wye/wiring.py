@@ -13,7 +13,7 @@ from wye.api.app import App
 from wye.api.pages import Pages
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
-from wye.config.schema import Config, DeploymentConfig, ProviderConfig
+from wye.config.schema import Config, DeploymentConfig, ProviderConfig, RouteConfig
 from wye.dialects.bedrock_invoke.families import family_of_model
 from wye.dialects.detect import named
 from wye.dialects.registry import DIALECTS
@@ -26,7 +26,9 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.routing.health import Health
 from wye.gateway.routing.router import Router
+from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError
 from wye.ports.limiter import Limits
@@ -64,7 +66,13 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         providers["local"] = LocalProvider("local", DIALECTS["openai_chat"], engine, transport)
 
     routes = [
-        Route(name, [_deployment(name, providers, d) for d in route.deployments], route.strict)
+        Route(
+            name,
+            [_deployment(name, providers, route, d) for d in route.deployments],
+            route.strict,
+            order=order_by(route.strategy),
+            retries=route.retries,
+        )
         for name, route in config.routes.items()
     ]
     if engine is not None:
@@ -102,12 +110,23 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
     return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
 
 
-def _deployment(route: str, providers: dict[str, Provider], section: DeploymentConfig) -> Deployment:
+def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, section: DeploymentConfig) -> Deployment:
     provider = providers.get(section.provider)
     if provider is None:
         reason = "switched off by local.enabled" if section.provider == "local" else "known but needs a base_url"
-        raise ConfigError(f"routes.{route}: the provider {section.provider!r} is {reason}")
-    return Deployment(provider, section.model, section.clocks, named(section.api) if section.api else None)
+        raise ConfigError(f"routes.{name}: the provider {section.provider!r} is {reason}")
+    allowed_fails = route.allowed_fails
+    if allowed_fails is None and len(route.deployments) > 1:
+        allowed_fails = _ALLOWED_FAILS
+    return Deployment(
+        provider,
+        section.model,
+        section.clocks,
+        named(section.api) if section.api else None,
+        weight=section.weight,
+        context_length=section.context_length,
+        health=Health(allowed_fails, route.cooldown_s),
+    )
 
 
 def make_engine(config: Config) -> LlamaCppEngine:
@@ -129,6 +148,7 @@ def local_cards(config: Config) -> dict[str, ModelCard]:
     return {**CARDS, **own}
 
 
+_ALLOWED_FAILS = 3
 DEFAULT_LOCAL_MODEL = next(iter(CARDS))
 
 

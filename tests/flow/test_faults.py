@@ -128,7 +128,7 @@ def test_a_byte_at_a_time_is_as_good_as_a_whole(caller: str, kind: str, start: S
         assert len(wire.data_frames(dripped)) == len(wire.data_frames(at_once))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 @pytest.mark.parametrize("caller", CALLERS)
 def test_an_upstreams_refusal_passes_with_its_reason_and_is_not_tried_elsewhere(
     caller: str, status: int, start: Start, upstream: FakeUpstream, second: FakeUpstream
@@ -142,10 +142,28 @@ def test_an_upstreams_refusal_passes_with_its_reason_and_is_not_tried_elsewhere(
     assert second.requests == []
 
 
-def test_retry_after_is_passed_on(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(json_body({"error": {"message": "slow down"}}, 429, **{"retry-after": "7"}))
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("caller", CALLERS)
+def test_what_is_wrong_with_one_deployment_may_be_right_with_another(
+    caller: str, status: int, start: Start, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """A wrong key or a model that is gone: never asked again, others are; with nobody else, its reason is told."""
+    refusal = {"error": {"message": "the reason", "type": "invalid_request_error", "param": "x", "code": "why"}}
+    upstream.queue += [json_body(refusal, status)] * 2
+    second.queue.append(json_body(wire.OPENAI_BODY))
+    got, headers, _ = wire.call(start(("openai", upstream), ("openai", second)).url, CALLERS[caller], wire.ask())
+    assert (got, headers["x-wye-deployment"]) == (200, "openai1/up-openai")
+    got, _, body = wire.call(start(("openai", upstream)).url, CALLERS[caller], wire.ask())
+    assert got == status
+    assert "the reason" in json.loads(body)["error"]["message"]
+    assert len(upstream.requests) == 2
+
+
+def test_who_is_told_to_come_back_later_than_a_caller_waits_tells_it(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body({"error": {"message": "slow down"}}, 429, **{"retry-after": "17"}))
     status, headers, _ = wire.call(start(("openai", upstream)).url, CALLERS["openai"], wire.ask())
-    assert (status, headers["retry-after"]) == (429, "7")
+    assert (status, headers["retry-after"]) == (429, "17")
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("kind", CALLERS)

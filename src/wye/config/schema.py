@@ -88,6 +88,10 @@ class DeploymentConfig(Setting):
     """The model's name at that provider."""
     api: str | None = None
     """The format to ask it in (`chat`, `responses`, ...) where the provider knows several; else the caller's own."""
+    weight: float = 1.0
+    """Its share of the calls; 0 is a fallback, asked only where the others fail."""
+    context_length: int | None = None
+    """Tokens that fit. What is longer goes to deployments that hold more, where there are any."""
     clocks: Clocks = Clocks()
     """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
 
@@ -96,7 +100,15 @@ class RouteConfig(Setting):
     """A public model name and who answers for it."""
 
     deployments: list[DeploymentConfig]
-    """Tried in this order until one answers."""
+    """Who may answer. The first to be asked is chosen by the strategy; the others follow where it fails."""
+    strategy: Literal["weighted", "least_busy", "lowest_latency", "priority"] = "weighted"
+    """Each by its weight in turn, the one with the fewest calls under way, the quickest, or the first of the list."""
+    retries: int = 2
+    """How often the same deployment is asked again after a failure that may pass."""
+    allowed_fails: int | None = None
+    """After so many failures in a row a deployment is left alone; by default 3 where there are others, else never."""
+    cooldown_s: float = 30.0
+    """How long it is left alone; then one call may try it."""
     strict: bool = False
     """Refuse a request that the upstream's dialect cannot carry whole, instead of reporting the loss."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect
+from wye.gateway.routing.health import Health
+from wye.kernel.errors import NoDeployment
 from wye.kernel.json import Raw, encode
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
@@ -33,15 +37,43 @@ class Meter:
 
 
 class Deployment:
-    __slots__ = ("_spoken", "clocks", "dialect", "id", "id_line", "meter", "model", "model_json", "provider")
+    __slots__ = (
+        "_spoken",
+        "clocks",
+        "context_length",
+        "dialect",
+        "health",
+        "id",
+        "id_line",
+        "meter",
+        "model",
+        "model_json",
+        "provider",
+        "weight",
+    )
 
-    def __init__(self, provider: Provider, model: str, clocks: Clocks, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        model: str,
+        clocks: Clocks,
+        dialect: Dialect | None = None,
+        *,
+        weight: float = 1.0,
+        context_length: int | None = None,
+        health: Health | None = None,
+    ) -> None:
         self.provider = provider
         self.model = model
         self.model_json = Raw(encode(model))
         self.clocks = clocks
         self.dialect = dialect
         """The one it must be asked in; None leaves that to the provider."""
+        self.weight = weight
+        """Its share of the calls; with 0 it is asked only where the others fail."""
+        self.context_length = context_length
+        """Tokens that fit; None if unknown."""
+        self.health = health or Health()
         self.id = f"{provider.name}/{model}"
         plain = "".join(character if character.isprintable() else "?" for character in self.id)
         self.id_line = b"x-wye-deployment: %b\r\n" % plain.encode("ascii", "replace")
@@ -56,12 +88,54 @@ class Deployment:
         return found
 
 
+Order = Callable[[Sequence[Deployment]], list[Deployment]]
+"""From the deployments that can be asked, all of a weight above 0, to the order in which to ask them."""
+
+
 class Route:
-    """A public model name's deployments, in the order in which they are tried."""
+    """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("deployments", "name", "strict")
+    __slots__ = ("_order", "deployments", "name", "retries", "strict")
 
-    def __init__(self, name: str, deployments: list[Deployment], strict: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        deployments: list[Deployment],
+        strict: bool = False,
+        *,
+        order: Order = list,
+        retries: int = 2,
+    ) -> None:
         self.name = name
         self.deployments = deployments
         self.strict = strict
+        self.retries = retries
+        """How often the same deployment is asked again."""
+        self._order = order
+
+    def only(self, deployments: list[Deployment]) -> Route:
+        """The same route with some of its deployments, in that order."""
+        return Route(self.name, deployments, self.strict, retries=self.retries)
+
+    def plan(self, now_s: float, tokens: int) -> list[Deployment]:
+        """Whom to ask, in order: those that can be asked, fallbacks last, and after all others those whose context is
+        too short for so many tokens. Raises NoDeployment when there is nobody."""
+        deployments = self.deployments
+        if len(deployments) == 1 and deployments[0].health.usable(now_s):
+            return deployments
+        usable = [d for d in deployments if d.health.usable(now_s)]
+        if not usable:
+            raise self._nobody(now_s)
+        weighted = [d for d in usable if d.weight > 0]
+        plan = (self._order(weighted) if weighted else []) + [d for d in usable if d.weight <= 0]
+        if any(d.context_length is not None for d in plan):
+            plan.sort(key=lambda d: d.context_length is not None and d.context_length < tokens)
+        return plan
+
+    def _nobody(self, now_s: float) -> NoDeployment:
+        states = "; ".join(
+            f"{d.id} is {d.health.state(now_s).replace('_', ' ')} ({d.health.last_error or 'its limit is reached'})"
+            for d in self.deployments[:5]
+        )
+        wait_s = min(d.health.usable_in_s(now_s) for d in self.deployments)
+        return NoDeployment(f"Nobody can answer for '{self.name}' now: {states}", retry_after_s=wait_s)

@@ -42,7 +42,12 @@ class Exchange(msgspec.Struct):
     losses: Losses = msgspec.field(default_factory=Losses)
     reservation: Reservation | None = None
     deployment: Deployment | None = None
+    """Who was asked last."""
+    serving: Deployment | None = None
+    """Whose answer goes to the caller."""
     attempts: int = 0
+    trace: list[str] | None = None
+    """What was decided on the way, for a caller that asks and for the log; None until there is something to tell."""
 
     def canonical(self, decode: Callable[[JsonObject], ChatRequest] | None = None) -> ChatRequest:
         """The request, decoded at most once: as a chat request unless another decoder is given. Raises BadRequest."""
@@ -52,6 +57,11 @@ class Exchange(msgspec.Struct):
                 body = {name: value for name, value in body.items() if name not in ("model", "stream")}
             self.request = (decode or self.dialect.decode_request)(body)
         return self.request
+
+    def note(self, step: str) -> None:
+        if self.trace is None:
+            self.trace = []
+        self.trace.append(step)
 
     @property
     def speaks(self) -> Dialect:

@@ -6,6 +6,7 @@ Fallback ends at the first content byte: until then nothing has been said to the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 
 from wye.gateway.deployment import Deployment, Route
@@ -16,8 +17,10 @@ from wye.gateway.policy.conversations import Conversations
 from wye.gateway.relay.passthrough import pass_through
 from wye.gateway.relay.peek import model_of, peek, stream_of
 from wye.gateway.relay.translate import translate
+from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
+from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamError
 
 
@@ -86,21 +89,38 @@ class Pipeline:
         return (counted, True) if counted is not None else (max(1, len(body) // 4), False)
 
     async def _first(self, exchange: Exchange, route: Route) -> Whole | Stream:
-        """The first deployment's answer that begins well. Raises the last failure."""
-        failure: UpstreamError | NoDeployment | None = None
-        for deployment in route.deployments:
+        """The first answer that begins well. Raises the last failure."""
+        started_s = clock.monotonic_s()
+        plan = route.plan(started_s, len(exchange.body) // 4)
+        deployment = plan[0]
+        retry: Retry | None = None
+        while True:
             exchange.attempts += 1
             exchange.deployment = deployment
+            health = deployment.health
+            health.begin()
+            answer: Whole | Stream | None = None
+            wait_s = 0.0
             try:
-                return await self._attempt(exchange, deployment)
-            except NoDeployment as error:
-                failure = error
-            except UpstreamError as error:
-                if not error.retryable:
-                    raise
-                failure = error
-        assert failure is not None, "a route has at least one deployment"
-        raise failure
+                answer = await self._attempt(exchange, deployment)
+            except (NoDeployment, UpstreamError) as error:
+                now_s = clock.monotonic_s()
+                exchange.note(f"{deployment.id}: {error.status} {error.code} after {now_s - started_s:.3f} s")
+                self.settlement.failed(exchange, error, now_s - started_s)
+                retry = retry or Retry(plan, route.retries)
+                wait_s = retry.after(error, now_s)
+                deployment = retry.deployment
+            finally:
+                if answer is None:
+                    health.end()
+            if answer is not None:
+                exchange.serving = deployment
+                health.answered(clock.monotonic_s() - started_s)
+                return answer
+            if wait_s:
+                exchange.note(f"waited {wait_s:.3f} s")
+                await asyncio.sleep(wait_s)
+            started_s = clock.monotonic_s()
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         upstream = deployment.speaks(exchange.dialect)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from wye.canon.usage import Usage
 from wye.gateway.exchange import Exchange
+from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
+from wye.kernel.errors import StreamCut, WyeError
 from wye.ports.limiter import Limiter
 
 
@@ -22,13 +24,25 @@ class Settlement:
             exchange.reservation = self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
         self.running += 1
 
+    def failed(self, exchange: Exchange, error: WyeError, seconds: float) -> None:
+        """An attempt that came to nothing. Its tokens are nobody's: what it used is the upstream's loss."""
+        deployment = exchange.deployment
+        assert deployment is not None, "somebody was asked"
+        deployment.meter.add(None, seconds, failed=True)
+        if is_its_own_fault(error):
+            deployment.health.failed(error, clock.monotonic_s())
+
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
         if self._limiter is not None and exchange.reservation is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
             spent = usage.total_tokens if usage is not None else exchange.reservation.tokens
             self._limiter.settle(exchange.reservation, spent)
-        if exchange.deployment is not None:
-            exchange.deployment.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
-        else:
+        serving = exchange.serving
+        if serving is not None:
+            serving.health.end()
+            if failed:
+                serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())
+            serving.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
+        elif exchange.deployment is None:
             self.refused += 1

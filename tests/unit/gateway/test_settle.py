@@ -41,7 +41,8 @@ class Account:
 def exchange(attempted: bool = True) -> Exchange:
     made = Exchange("req_1", DIALECTS["openai_chat"], b"x" * 400, {}, "alice", 100.0)
     if attempted:
-        made.deployment = Deployment(cast(Provider, Account()), "m", Clocks())
+        made.deployment = made.serving = Deployment(cast(Provider, Account()), "m", Clocks())
+        made.serving.health.begin()
     return made
 
 

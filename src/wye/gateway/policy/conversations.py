@@ -49,7 +49,7 @@ class Conversations:
                     param="previous_response_id",
                     code="previous_response_not_found",
                 )
-            return Route(route.name, native, route.strict)
+            return route.only(native)
         if kept.upstream_has_it:
             same = [deployment for deployment in route.deployments if deployment.id == kept.deployment]
             if not same:
@@ -58,7 +58,7 @@ class Conversations:
                     f"'{exchange.model}' any longer: send the whole conversation instead",
                     param="previous_response_id",
                 )
-            return Route(route.name, same, route.strict)
+            return route.only(same)
         response: JsonObject = decode(kept.response)
         whole = continued(decode(kept.items), response["output"], _value(exchange.members.get("input")))
         exchange.members = {

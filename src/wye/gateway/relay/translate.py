@@ -13,6 +13,7 @@ from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import json_answer, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
+from wye.kernel import clock
 from wye.kernel.errors import WyeError
 from wye.kernel.json import encode
 from wye.ports.provider import Call
@@ -38,6 +39,7 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         exchange.losses.refuse()
     call = Call(upstream.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks)
     reply = await provider.call(call)
+    deployment.health.read(reply.headers, clock.monotonic_s())
     try:
         if reply.status >= 400:
             await raise_refusal(reply, upstream)

@@ -1,0 +1,103 @@
+"""Whether a deployment can be asked at this moment, from what it did before."""
+
+from __future__ import annotations
+
+from math import inf
+
+from wye.gateway.routing.rate_limits import exhausted_for_s
+from wye.kernel.errors import UpstreamError, WyeError
+from wye.ports.transport import HeaderMap
+
+_WEIGHT_OF_THE_LATEST = 0.3
+
+
+class Health:
+    """A circuit breaker: closed until `allowed_fails` calls in a row failed, then open for `cooldown_s`, then half
+    open: one call may try, and what becomes of it decides. Beside that, the upstream's own word that it has had enough.
+    """
+
+    __slots__ = (
+        "allowed_fails",
+        "cooldown_s",
+        "fails",
+        "last_error",
+        "latency_s",
+        "limited_until_s",
+        "open_until_s",
+        "probing",
+        "running",
+    )
+
+    def __init__(self, allowed_fails: int | None = None, cooldown_s: float = 30.0) -> None:
+        """Without `allowed_fails` the circuit never opens."""
+        self.allowed_fails = inf if allowed_fails is None else allowed_fails
+        self.cooldown_s = cooldown_s
+        self.fails = 0
+        """In a row."""
+        self.running = 0
+        self.latency_s: float | None = None
+        """To the beginning of an answer, on average, the latest counting most."""
+        self.open_until_s = 0.0
+        """On the monotonic clock; 0 while the circuit is closed."""
+        self.probing = False
+        self.limited_until_s = 0.0
+        self.last_error: str | None = None
+
+    def usable(self, now_s: float) -> bool:
+        if now_s < self.limited_until_s:
+            return False
+        return not self.open_until_s or (now_s >= self.open_until_s and not self.probing)
+
+    def usable_in_s(self, now_s: float) -> float:
+        """How long until it may be asked again."""
+        return max(0.0, self.limited_until_s - now_s, self.open_until_s - now_s)
+
+    def state(self, now_s: float) -> str:
+        """For people: `ok`, `limited`, `cooling_down` or `probing`."""
+        if now_s < self.limited_until_s:
+            return "limited"
+        if not self.open_until_s:
+            return "ok"
+        return "cooling_down" if now_s < self.open_until_s else "probing"
+
+    def begin(self) -> None:
+        """A call begins: if the circuit is half open, it is the one that tries."""
+        self.running += 1
+        if self.open_until_s:
+            self.probing = True
+
+    def answered(self, latency_s: float) -> None:
+        """An answer has begun well."""
+        self.fails = 0
+        self.open_until_s = 0.0
+        self.probing = False
+        known = self.latency_s
+        self.latency_s = latency_s if known is None else known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
+
+    def failed(self, error: WyeError, now_s: float) -> None:
+        """A call failed for a reason of the deployment's own."""
+        self.last_error = f"{error.status} {error.code}: {error.message}"[:300]
+        if error.status == 429 and error.retry_after_s is not None:
+            self.limited_until_s = max(self.limited_until_s, now_s + error.retry_after_s)
+            self.probing = False
+            return
+        self.fails += 1
+        if self.probing or self.fails >= self.allowed_fails:
+            self.open_until_s = now_s + self.cooldown_s
+        self.probing = False
+
+    def end(self) -> None:
+        """A call is over, however it ended. Of a probe whose caller left nothing was learnt: another may try."""
+        self.running -= 1
+        if not self.running:
+            self.probing = False
+
+    def read(self, headers: HeaderMap, now_s: float) -> None:
+        """What an answer's headers say of the upstream's limits."""
+        if wait_s := exhausted_for_s(headers):
+            self.limited_until_s = max(self.limited_until_s, now_s + wait_s)
+
+
+def is_its_own_fault(error: WyeError) -> bool:
+    """Whether a failure says something about the deployment, and not about the request."""
+    return not isinstance(error, UpstreamError) or error.retryable or error.status in (401, 403, 404)
