@@ -7,10 +7,12 @@ BadRequest that names the path, so every dialect gives the same, exact error for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from wye.kernel.errors import BadRequest
 from wye.kernel.json import JsonObject, type_name
+
+T = TypeVar("T")
 
 
 class Fields:
@@ -107,3 +109,14 @@ class Fields:
     def rest(self) -> JsonObject:
         """What nobody took, nulls included: they belong to the sender."""
         return self._left
+
+
+def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
+    """Remove and return a member of that type, where reading is lenient: one of another type stays, as an extra."""
+    value = members.get(name)
+    if value is None:
+        members.pop(name, None)
+    elif isinstance(value, kind) and not isinstance(value, bool):
+        del members[name]
+        return value
+    return None

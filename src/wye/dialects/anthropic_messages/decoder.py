@@ -31,11 +31,10 @@ from wye.dialects.anthropic_messages.response import (
     decode_answer_part,
     decode_usage,
     implied_reason,
-    take,
     take_finish,
 )
 from wye.kernel.errors import BadAnswer, BadRequest, StreamCut, WyeError
-from wye.kernel.fields import Fields
+from wye.kernel.fields import Fields, take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_object, decode
 from wye.kernel.sse import Frame, SseDecoder

@@ -6,7 +6,7 @@ Reading is lenient: what an upstream says unexpectedly stays whole, as an extra 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from wye.canon.extras import Extras, extras_of, own_extras
 from wye.canon.loss import Losses
@@ -17,10 +17,9 @@ from wye.dialects.anthropic_messages.content import decode_part, encode_parts
 from wye.dialects.anthropic_messages.errors import refusal
 from wye.dialects.anthropic_messages.name import NAME
 from wye.kernel.errors import BadAnswer, BadRequest
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_object, type_name
-
-T = TypeVar("T")
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -93,17 +92,6 @@ def implied_reason(parts: Iterable[Part]) -> FinishReason | None:
             return "tool_calls"
         if isinstance(part, Refusal):
             return "content_filter"
-    return None
-
-
-def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
-    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
-    value = members.get(name)
-    if value is None:
-        members.pop(name, None)
-    elif isinstance(value, kind) and not isinstance(value, bool):
-        del members[name]
-        return value
     return None
 
 

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from wye.canon.extras import FORM, Extras, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Text
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.dialects.bedrock_invoke.turns import text_of
 from wye.kernel.json import JsonObject
-
-T = TypeVar("T")
-
-
-def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
-    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
-    value = members.get(name)
-    if value is None:
-        members.pop(name, None)
-    elif isinstance(value, kind) and not isinstance(value, bool):
-        del members[name]
-        return value
-    return None
 
 
 def text_choice(text: str | None, reason: FinishReason | None, extras: Extras | None = None, index: int = 0) -> Choice:

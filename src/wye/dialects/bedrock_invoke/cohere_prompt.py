@@ -13,7 +13,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, own_members, take, text_choice
+from wye.dialects.bedrock_invoke.answer import answer_text, own_members, text_choice
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.cohere.response import REASONS
 from wye.dialects.bedrock_invoke.family import bedrock_family
@@ -22,7 +22,7 @@ from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, se
 from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer
-from wye.kernel.fields import Fields
+from wye.kernel.fields import Fields, take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object
 

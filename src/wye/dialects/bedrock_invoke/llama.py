@@ -12,7 +12,7 @@ from wye.canon.parts import Base64, Image, Part, Text
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, only_choice, own_members, take, text_choice
+from wye.dialects.bedrock_invoke.answer import answer_text, only_choice, own_members, text_choice
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import (
@@ -30,7 +30,7 @@ from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEnco
 from wye.dialects.bedrock_invoke.turns import messages_of
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer
-from wye.kernel.fields import Fields
+from wye.kernel.fields import Fields, take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject
 

@@ -1,13 +1,16 @@
 """OpenAI's Chat Completions API. https://platform.openai.com/docs/api-reference/chat"""
 
+from functools import partial
+
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_chat.decoder import Decoder
 from wye.dialects.openai_chat.encoder import Encoder
-from wye.dialects.openai_chat.errors import decode_error, encode_error, encode_stream_error
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.request import decode_request, encode_request
-from wye.dialects.openai_chat.response import decode_response, decode_usage, encode_response
-from wye.dialects.openai_chat.tap import TAP
+from wye.dialects.openai_chat.response import decode_response, encode_response
+from wye.dialects.openai_errors import decode_error, encode_error, encode_stream_error
+from wye.dialects.openai_tap import tap_of
+from wye.dialects.openai_usage import decode_usage
 
 DIALECT = Dialect(
     name=NAME,
@@ -15,10 +18,10 @@ DIALECT = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    decode_usage=decode_usage,
+    decode_usage=partial(decode_usage, dialect=NAME),
     stream_decoder=Decoder,
     stream_encoder=Encoder,
-    tap=TAP,
+    tap=tap_of(decode_response),
     encode_error=encode_error,
     encode_stream_error=encode_stream_error,
     decode_error=decode_error,

@@ -27,12 +27,14 @@ from wye.canon.events import (
 from wye.canon.extras import extras_of
 from wye.canon.parts import Audio, Part, Refusal, Text, Thinking
 from wye.canon.response import Logprobs
-from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import extend, is_piece, take_details, take_text
-from wye.dialects.openai_chat.response import decode_usage, take, take_citations, take_finish, take_logprobs
+from wye.dialects.openai_chat.response import take_citations, take_finish, take_logprobs
 from wye.dialects.openai_chat.tools import decode_tool_call
+from wye.dialects.openai_errors import holds_error, refusal
+from wye.dialects.openai_usage import decode_usage
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, type_name
 from wye.kernel.sse import Frame, SseDecoder
@@ -122,7 +124,7 @@ class Decoder:
             choice.read(members, events)
         usage = chunk.get("usage")
         if usage is not None and (figures := as_object(usage)):
-            events.append(UsageReport(decode_usage(figures)))
+            events.append(UsageReport(decode_usage(figures, NAME)))
 
     def _begin(self, chunk: JsonObject, events: list[Event]) -> None:
         self._started = True

@@ -34,23 +34,22 @@ from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCa
 from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import encode_annotation
-from wye.dialects.openai_chat.errors import encode_stream_error
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import encode_details, must_come_back
 from wye.dialects.openai_chat.response import (
     add_tier,
     encode_audio,
     encode_reason,
-    encode_usage,
     note_stop_sequence,
     placed,
 )
 from wye.dialects.openai_chat.tools import encode_tool_call
+from wye.dialects.openai_errors import encode_stream_error
+from wye.dialects.openai_tap import DONE
+from wye.dialects.openai_usage import encode_usage
 from wye.kernel import clock
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, encode
-
-DONE = b"data: [DONE]\n\n"
 
 
 class Encoder:
@@ -246,7 +245,7 @@ class Encoder:
 
     def _end(self) -> bytes:
         if self._include_usage and self._usage is not None:
-            return self._chunk([], usage=encode_usage(self._usage, self._losses)) + DONE
+            return self._chunk([], usage=encode_usage(self._usage, self._losses, NAME)) + DONE
         return self._chunk([]) + DONE if self._members else DONE
 
 

@@ -5,7 +5,7 @@ Reading is lenient: what an upstream says unexpectedly stays whole, as an extra.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -13,18 +13,17 @@ from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason, Logprobs
-from wye.canon.usage import Usage
 from wye.dialects.openai_chat.annotations import decode_annotation, encode_annotation
-from wye.dialects.openai_chat.errors import holds_error, refusal
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
 from wye.dialects.openai_chat.tools import encode_tool_call, take_tool_calls
+from wye.dialects.openai_errors import holds_error, refusal
+from wye.dialects.openai_usage import decode_usage, encode_usage
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object, type_name
-
-T = TypeVar("T")
 
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -59,21 +58,10 @@ def decode_response(body: JsonObject) -> ChatResponse:
         model=model or "",
         created=created,
         choices=[_decode_choice(choice, i) for i, choice in enumerate(choices)],
-        usage=None if usage is None else decode_usage(usage),
+        usage=None if usage is None else decode_usage(usage, NAME),
         service_tier=tier,
         extras=extras_of(NAME, left),
     )
-
-
-def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
-    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
-    value = members.get(name)
-    if value is None:
-        members.pop(name, None)
-    elif isinstance(value, kind) and not isinstance(value, bool):
-        del members[name]
-        return value
-    return None
 
 
 def _decode_choice(value: Any, position: int) -> Choice:
@@ -184,50 +172,6 @@ def decode_audio(audio: JsonObject) -> Audio:
     return part
 
 
-def decode_usage(usage: JsonObject) -> Usage:
-    left = dict(usage)
-    read, written, thought = None, None, None
-    details = as_object(left.get("prompt_tokens_details"))
-    if details is not None:
-        details = dict(details)
-        read, written = take(details, "cached_tokens", int), take(details, "cache_write_tokens", int)
-        left["prompt_tokens_details"] = details
-    spent = as_object(left.get("completion_tokens_details"))
-    if spent is not None:
-        spent = dict(spent)
-        thought = take(spent, "reasoning_tokens", int)
-        left["completion_tokens_details"] = spent
-    asked, answered = take(left, "prompt_tokens", int), take(left, "completion_tokens", int)
-    if left.get("total_tokens") == (asked or 0) + (answered or 0):
-        del left["total_tokens"]
-    for name in ("prompt_tokens_details", "completion_tokens_details"):
-        if not left.get(name):
-            left.pop(name, None)
-    return Usage(asked, answered, read, written, thought, extras_of(NAME, left))
-
-
-def encode_usage(usage: Usage, losses: Losses) -> JsonObject:
-    own = dict(own_extras(usage.extras, NAME, losses, "usage", "info"))
-    asked: JsonObject = {}
-    if usage.cached_tokens is not None:
-        asked["cached_tokens"] = usage.cached_tokens
-    if usage.cache_write_tokens is not None:
-        asked["cache_write_tokens"] = usage.cache_write_tokens
-    asked.update(own.pop("prompt_tokens_details", {}))
-    spent: JsonObject = {} if usage.reasoning_tokens is None else {"reasoning_tokens": usage.reasoning_tokens}
-    spent.update(own.pop("completion_tokens_details", {}))
-    said: JsonObject = {
-        "prompt_tokens": usage.input_tokens or 0,
-        "completion_tokens": usage.output_tokens or 0,
-        "total_tokens": usage.total_tokens,
-    }
-    if asked:
-        said["prompt_tokens_details"] = asked
-    if spent:
-        said["completion_tokens_details"] = spent
-    return {**said, **own}
-
-
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     own = own_extras(response.extras, NAME, losses, "", "info")
     body: JsonObject = {
@@ -238,7 +182,7 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
         "choices": [_encode_choice(choice, losses) for choice in response.choices],
     }
     if response.usage is not None:
-        body["usage"] = encode_usage(response.usage, losses)
+        body["usage"] = encode_usage(response.usage, losses, NAME)
     add_tier(body, response.service_tier, losses)
     return {**body, **own}
 

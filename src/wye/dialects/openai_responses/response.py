@@ -7,7 +7,6 @@ out. Reading is lenient: what an upstream says unexpectedly stays whole, as an e
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -26,10 +25,9 @@ from wye.dialects.openai_responses.request import encode_request
 from wye.dialects.openai_responses.tools import in_namespace, spaces_of
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object, type_name
-
-T = TypeVar("T")
 
 SETTINGS: JsonObject = {
     "background": False,
@@ -89,17 +87,6 @@ def decode_response(body: JsonObject) -> ChatResponse:
         service_tier=tier,
         extras=news_of(left),
     )
-
-
-def take(members: JsonObject, name: str, kind: type[T]) -> T | None:
-    """Remove and return a member of that type; one of another type stays, to go through as an extra."""
-    value = members.get(name)
-    if value is None:
-        members.pop(name, None)
-    elif isinstance(value, kind) and not isinstance(value, bool):
-        del members[name]
-        return value
-    return None
 
 
 def take_head(members: JsonObject) -> tuple[str | None, str | None, int | None, str | None]:

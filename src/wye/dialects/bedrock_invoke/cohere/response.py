@@ -13,11 +13,12 @@ from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Part, Text, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
-from wye.dialects.bedrock_invoke.answer import answer_text, only_choice, take
+from wye.dialects.bedrock_invoke.answer import answer_text, only_choice
 from wye.dialects.bedrock_invoke.cohere.name import NAME
 from wye.dialects.bedrock_invoke.cohere.tools import encode_call
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.kernel.errors import BadAnswer
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object, encode_text
 

@@ -9,11 +9,12 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Part, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import note_stop_sequence, only_choice, own_members, take
+from wye.dialects.bedrock_invoke.answer import note_stop_sequence, only_choice, own_members
 from wye.dialects.bedrock_invoke.nova.content import decode_answer_part, encode_parts
 from wye.dialects.bedrock_invoke.nova.name import NAME
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.kernel.errors import BadAnswer, BadRequest
+from wye.kernel.fields import take
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object, type_name
 

@@ -1,17 +1,19 @@
-"""What a relay that passes the bytes through must still see of them."""
+"""What a relay that passes the bytes of a chat or a text completion through must still see of them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
+from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.dialect import TapRules
-from wye.dialects.openai_chat.encoder import DONE
-from wye.dialects.openai_chat.response import decode_response
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, Raw, decode_answer, encode, split_object
+from wye.kernel.json import JsonError, JsonObject, Raw, decode_answer, encode, split_object
+
+DONE = b"data: [DONE]\n\n"
 
 # Inside a JSON string every quote is escaped, so a name in quotes before a colon is a member. The pattern begins with a
 # single literal: it is searched for in every chunk, and an alternative at its front would make that ten times slower.
@@ -52,19 +54,22 @@ class _Answer(msgspec.Struct):
 _answers = msgspec.json.Decoder(_Answer)
 
 
-def usage_of(body: bytes) -> Usage | None:
-    try:
-        seen = _answers.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        seen = None
-    if seen is None or bytes(seen.error) != b"null":
-        return decode_response(decode_answer(body)).usage
-    if seen.usage is None:
-        return None
-    details = seen.usage.prompt_tokens_details
-    return Usage(
-        seen.usage.prompt_tokens, seen.usage.completion_tokens, details.cached_tokens if details is not None else None
+def tap_of(decode_response: Callable[[JsonObject], ChatResponse]) -> TapRules:
+    """The rules of a dialect whose answers are `choices` and `usage`; the decoder is for what is not plainly that."""
+
+    def usage_of(body: bytes) -> Usage | None:
+        try:
+            seen = _answers.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            seen = None
+        if seen is None or bytes(seen.error) != b"null":
+            return decode_response(decode_answer(body)).usage
+        if seen.usage is None:
+            return None
+        figures, details = seen.usage, seen.usage.prompt_tokens_details
+        read = details.cached_tokens if details is not None else None
+        return Usage(figures.prompt_tokens, figures.completion_tokens, read)
+
+    return TapRules(
+        markers=_MARKERS, usage_of=usage_of, unasked_usage=_USAGE_ONLY, terminator=DONE, ask_usage=ask_usage
     )
-
-
-TAP = TapRules(markers=_MARKERS, usage_of=usage_of, unasked_usage=_USAGE_ONLY, terminator=DONE, ask_usage=ask_usage)

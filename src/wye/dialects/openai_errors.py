@@ -1,4 +1,4 @@
-"""Errors of the Chat Completions API. https://platform.openai.com/docs/guides/error-codes"""
+"""Errors as all of OpenAI's APIs word them. https://platform.openai.com/docs/guides/error-codes"""
 
 from __future__ import annotations
 
