@@ -14,7 +14,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.kernel import eventstream, sse
-from wye.kernel.errors import UpstreamRefused, WyeError
+from wye.kernel.errors import BadRequest, UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, Raw
 
 
@@ -117,6 +117,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     decode_response: Callable[[JsonObject], ChatResponse]
     """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
     encode_response: Callable[[ChatResponse, Losses], JsonObject]
+    kept_by_vendor: Mapping[str, str] = {}
+    """Members of a request that stand for words which only the vendor has, and the code of the error that says so."""
     echo: Callable[[ChatRequest, ChatResponse], ChatResponse] | None = None
     """An answer with what this dialect's answers repeat of their request; None where they repeat nothing."""
 
@@ -146,3 +148,17 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """The frame (or frames) that end a stream which has already begun."""
     decode_error: Callable[[int, Mapping[bytes, bytes], bytes], UpstreamRefused]
     """An upstream's answer of status >= 400 (headers in lower case), whatever its body: HTML and nothing included."""
+
+
+def demand_whole(request: ChatRequest, dialect: Dialect) -> None:
+    """Raise BadRequest for a request of this dialect that no other can say whole, since its vendor keeps a part of it:
+    a model that was asked without that part would answer something else."""
+    members = (request.extras or {}).get(dialect.name, {})
+    for name, code in dialect.kept_by_vendor.items():
+        if members.get(name) is not None:
+            raise BadRequest(
+                f"{name}: the upstream that answers for '{request.model}' keeps no conversations and no prompts: "
+                "send all that was said in the request itself",
+                param=name,
+                code=code,
+            )

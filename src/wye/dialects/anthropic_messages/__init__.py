@@ -33,6 +33,8 @@ DIALECT = Dialect(
     decode_response=decode_response,
     encode_response=encode_response,
     decode_usage=decode_usage,
+    # The vendor's own client understands this code, and goes on without a thread.
+    kept_by_vendor={"thread": "thread_unsupported_request"},
     stream_decoder=Decoder,
     stream_encoder=Encoder,
     tap=TAP,

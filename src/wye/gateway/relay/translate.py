@@ -8,7 +8,7 @@ import msgspec
 
 from wye.canon.events import Event, Failure
 from wye.canon.fold import fold, unfold
-from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder
+from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder, demand_whole
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import json_answer, raise_refusal
@@ -24,6 +24,8 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
     """One attempt, in the upstream's dialect. Raises WyeError; a stream that is returned has its first content."""
     provider = deployment.provider
     request = exchange.canonical()
+    if upstream is not exchange.dialect:
+        demand_whole(request, exchange.dialect)
     exchange.losses.clear()
     adapted = await provider.adapt(
         msgspec.structs.replace(
