@@ -196,7 +196,6 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
         if value is not None
     }
     quirks = msgspec.structs.replace(row.quirks, **changes)
-    dialects = [DIALECTS[spoken] for spoken in row.dialects]
     base_url = section.base_url or row.base_url
     if row.name == "bedrock":
         return BedrockProvider(
@@ -206,7 +205,7 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
         return AzureProvider(
             name,
             row,
-            dialects,
+            DIALECTS,
             transport,
             base_url=base_url,
             api_version=section.api_version,
@@ -218,7 +217,7 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
     return UpstreamProvider(
         name,
         row,
-        dialects,
+        DIALECTS,
         transport,
         base_url=base_url,
         api_key=section.api_key,

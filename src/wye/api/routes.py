@@ -52,6 +52,12 @@ HOT_ROUTES = (
         "Answer a conversation, in OpenAI's Responses format; streamed when `stream` is true.",
     ),
     HotRoute(
+        ("/v1/completions", "/completions"),
+        "chat",
+        "openai_completions",
+        "Continue a text, in the format of OpenAI's older API; streamed when `stream` is true.",
+    ),
+    HotRoute(
         ("/v1/messages",),
         "chat",
         "anthropic_messages",

@@ -14,6 +14,7 @@ ALIASES = {
     "openai": "openai_chat",
     "chat": "openai_chat",
     "responses": "openai_responses",
+    "completions": "openai_completions",
     "anthropic": "anthropic_messages",
     "claude": "anthropic_messages",
     "converse": "bedrock_converse",

@@ -7,11 +7,13 @@ from wye.dialects.bedrock_converse import DIALECT as BEDROCK_CONVERSE
 from wye.dialects.bedrock_invoke.families import FAMILIES as BEDROCK_INVOKE
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from wye.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from wye.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 
 _ALL = (
     OPENAI_CHAT,
     OPENAI_RESPONSES,
+    OPENAI_COMPLETIONS,
     ANTHROPIC_MESSAGES,
     BEDROCK_CONVERSE,
     *BEDROCK_INVOKE,

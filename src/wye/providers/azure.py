@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -29,7 +30,7 @@ class AzureProvider(UpstreamProvider):
         self,
         name: str,
         row: Row,
-        dialects: list[Dialect],
+        dialects: Mapping[str, Dialect],
         transport: Transport,
         *,
         base_url: str,

@@ -18,7 +18,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     base_url: str
     """As the vendor's own SDK takes it."""
     dialects: list[str]
-    """Those that it understands; the first is the one it is asked in by callers who speak none of them."""
+    """Those that all of its models understand; callers who speak none of them ask in the first."""
     models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Dialects of models that know only one, by name, with `*` for anything."""
     key_env: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from fnmatch import fnmatchcase
 from urllib.parse import quote
 
@@ -36,7 +36,7 @@ class UpstreamProvider:
         self,
         name: str,
         row: Row,
-        dialects: list[Dialect],
+        dialects: Mapping[str, Dialect],
         transport: Transport,
         *,
         base_url: str,
@@ -44,7 +44,10 @@ class UpstreamProvider:
         headers: dict[str, str],
         quirks: Quirks,
     ) -> None:
-        """`dialects` are the row's. Raises ConfigError for an address that is none, or a header that cannot be sent."""
+        """`dialects`, by name, hold at least those of the row.
+
+        Raises ConfigError for an address that is none, or a header that cannot be sent.
+        """
         self.name = name
         self._dialects = dialects
         self.quirks = quirks
@@ -76,8 +79,8 @@ class UpstreamProvider:
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         for pattern, name in self._row.models.items():
             if fnmatchcase(model, pattern):
-                return next((dialect for dialect in self._dialects if dialect.name == name), self._dialects[0])
-        return caller if caller in self._dialects else self._dialects[0]
+                return self._dialects[name]
+        return self._dialects[caller.name if caller.name in self._row.dialects else self._row.dialects[0]]
 
     def call(self, call: Call) -> Awaitable[Reply]:
         if self.missing_key:
@@ -89,7 +92,7 @@ class UpstreamProvider:
         return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
-        dialect = self._dialects[0]
+        dialect = self._dialects[self._row.dialects[0]]
         if dialect.decode_count is None:
             return None
         body = dialect.encode_request(request, Losses(), self.quirks)

@@ -30,7 +30,7 @@ def provider(line: Line | None = None, **members: Any) -> AzureProvider:
         **members,
     }
     row = ROWS["azure"]
-    return AzureProvider("azure-eu", row, [DIALECTS[name] for name in row.dialects], line or Line(), **given)  # type: ignore[arg-type]
+    return AzureProvider("azure-eu", row, DIALECTS, line or Line(), **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

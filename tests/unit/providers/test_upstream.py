@@ -45,8 +45,7 @@ class Line:
 def provider(row: str = "openai", line: Line | None = None, **members: Any) -> UpstreamProvider:
     found = ROWS[row]
     given: dict[str, Any] = {"base_url": found.base_url, "api_key": KEY, "headers": {}, "quirks": Quirks(), **members}
-    spoken = [DIALECTS[name] for name in found.dialects]
-    return UpstreamProvider("mine", found, spoken, line or Line(), **given)  # type: ignore[arg-type]
+    return UpstreamProvider("mine", found, DIALECTS, line or Line(), **given)  # type: ignore[arg-type]
 
 
 ADDRESSES = {
