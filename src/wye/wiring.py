@@ -20,8 +20,10 @@ from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
 from wye.drivers.memory.limiter import MemoryLimiter
 from wye.drivers.memory.responses import MemoryResponses
+from wye.drivers.memory.state import MemoryState
 from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.weights import LocalWeights, card_of_file
+from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
@@ -72,6 +74,7 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
             route.strict,
             order=order_by(route.strategy),
             retries=route.retries,
+            cache=CachePolicy(route.cache.ttl_s, route.cache.shared) if route.cache and route.cache.enabled else None,
         )
         for name, route in config.routes.items()
     ]
@@ -95,6 +98,7 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         router,
         Settlement(MemoryLimiter(limits) if limits != Limits() else None),
         Conversations(MemoryResponses()),
+        MemoryState(config.cache.max_mb * 1024 * 1024),
         config.default_model,
     )
     pages = Pages(pipeline, engine, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])

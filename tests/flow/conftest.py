@@ -34,20 +34,26 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(
-            *upstreams: tuple[str, FakeUpstream], clocks: dict[str, float] | None = None, **config: Any
+            *upstreams: tuple[str, FakeUpstream],
+            clocks: dict[str, float] | None = None,
+            route: dict[str, Any] | None = None,
+            deployment: dict[str, Any] | None = None,
+            **config: Any,
         ) -> WyeServer:
             providers: dict[str, Any] = {}
             deployments: list[dict[str, Any]] = []
             for i, (kind, fake) in enumerate(upstreams):
                 base = f"{fake.url}/v1" if kind == "openai" else fake.url
                 providers[f"{kind}{i}"] = {"kind": kind, "base_url": base, "api_key": "sk-upstream"}
-                deployments.append({"provider": f"{kind}{i}", "model": f"up-{kind}", "clocks": clocks or QUICK})
+                deployments.append(
+                    {"provider": f"{kind}{i}", "model": f"up-{kind}", "clocks": clocks or QUICK, **(deployment or {})}
+                )
             return stack.enter_context(
                 WyeServer(
                     {
                         "local": {"enabled": False},
                         "providers": providers,
-                        "routes": {"m": {"deployments": deployments}} if deployments else {},
+                        "routes": {"m": {"deployments": deployments, **(route or {})}} if deployments else {},
                         **config,
                     }
                 )

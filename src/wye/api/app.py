@@ -18,6 +18,7 @@ from wye.api.edge import (
     request_id_of,
     send_error,
     wants_strict,
+    wants_trace,
 )
 from wye.api.ingress import Asked, asked, read_counted
 from wye.dialects.dialect import Dialect
@@ -27,6 +28,7 @@ from wye.kernel import clock
 from wye.kernel.errors import NotFound, WyeError
 from wye.kernel.json import encode
 
+_MAX_TRACE = 4000
 _PLAIN_TEXT = b"text/plain; charset=utf-8"
 
 
@@ -101,6 +103,8 @@ class App:
                 found.model,
                 found.stream,
             )
+            if wants_trace(headers):
+                exchange.trace = []
             if found.operation == "count_tokens":
                 await self._count(exchange, caller)
                 return
@@ -177,8 +181,18 @@ def _about(exchange: Exchange) -> bytes:
     lines = b""
     if exchange.deployment is not None:
         lines = b"%bx-wye-attempts: %d\r\n" % (exchange.deployment.id_line, exchange.attempts)
+    if exchange.cache is not None:
+        lines += b"x-wye-cache: %b\r\n" % exchange.cache.encode()
     if exchange.reservation is not None:
         lines += exchange.reservation.lines
+    if exchange.trace is not None and wants_trace(exchange.headers):
+        lines += b"x-wye-trace: %b\r\n" % _as_header("; ".join(exchange.trace))
     if exchange.losses:
         lines += b"x-wye-loss: %b\r\n" % exchange.losses.header().encode()
     return lines
+
+
+def _as_header(text: str) -> bytes:
+    """Some of what is told comes from upstreams: printable ASCII, and bounded."""
+    plain = "".join(character if character.isprintable() else " " for character in text[:_MAX_TRACE])
+    return plain.encode("ascii", "replace")

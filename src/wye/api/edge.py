@@ -36,6 +36,12 @@ def wants_strict(headers: HeaderMap) -> bool:
     return asked is not None and asked.lower() in (b"1", b"true")
 
 
+def wants_trace(headers: HeaderMap) -> bool:
+    """Whether the caller wants to know how its answer came about."""
+    asked = headers.get(b"x-wye-trace")
+    return asked is not None and asked.lower() in (b"1", b"true")
+
+
 def asks_for_plain_text(headers: HeaderMap) -> bool:
     """Some clients accept plain text by default, after what they want; they do not ask for it."""
     accept = headers.get(b"accept", b"")

@@ -17,6 +17,7 @@ from wye.api import openapi
 from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
 from wye.api.metrics import render_metrics
 from wye.api.routes import HOT_ROUTES, PAGES, Page
+from wye.api.stats import health_of, stats_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_responses.conversation import page_of
 from wye.gateway.pipeline import Pipeline
@@ -114,8 +115,15 @@ class Pages:
             raise NotFound(f"Response with id '{wanted[:100]}' not found.", param="id")
         return kept
 
+    async def clear_cache(self, request: Request) -> Response:
+        return _json({"deleted_entries": await self._pipeline.cache.clear()})
+
+    async def stats(self, request: Request) -> Response:
+        return _json(stats_of(self._pipeline))
+
     async def health(self, request: Request) -> Response:
         checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status != "available"}
+        checks |= health_of(self._pipeline)
         return _json({"status": "ok", "version": __version__, "checks": checks})
 
     async def ready(self, request: Request) -> Response:

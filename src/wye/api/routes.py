@@ -115,6 +115,8 @@ PAGES = (
         "Unload a local model and free its memory.",
     ),
     Page("GET", ("/v1/models/{model:path}", "/models/{model:path}"), "show_model", "Show one model."),
+    Page("GET", ("/stats",), "stats", "Figures for people and dashboards, for each route and deployment."),
+    Page("DELETE", ("/cache",), "clear_cache", "Forget every kept answer."),
     Page("GET", ("/v1/responses/{id}", "/responses/{id}"), "show_response", "Show an answer that was kept."),
     Page("DELETE", ("/v1/responses/{id}", "/responses/{id}"), "delete_response", "Forget an answer that was kept."),
     Page(

@@ -96,6 +96,17 @@ class DeploymentConfig(Setting):
     """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
 
 
+class RouteCacheConfig(Setting):
+    """Answers of a route that are kept and given again to the same question, also while they are under way."""
+
+    enabled: bool = True
+    """Whether this route keeps answers."""
+    ttl_s: float = 604800.0
+    """How long an answer is kept."""
+    shared: bool = False
+    """Whether callers with different keys get each other's answers."""
+
+
 class RouteConfig(Setting):
     """A public model name and who answers for it."""
 
@@ -109,6 +120,8 @@ class RouteConfig(Setting):
     """After so many failures in a row a deployment is left alone; by default 3 where there are others, else never."""
     cooldown_s: float = 30.0
     """How long it is left alone; then one call may try it."""
+    cache: RouteCacheConfig | None = None
+    """Keep answers; by default every call is asked."""
     strict: bool = False
     """Refuse a request that the upstream's dialect cannot carry whole, instead of reporting the loss."""
 
@@ -122,6 +135,15 @@ class LimitsConfig(Setting):
     """Input and output tokens in any minute."""
     concurrent: int | None = None
     """Calls at the same time."""
+
+
+class CacheConfig(Setting):
+    """Where kept answers are."""
+
+    max_mb: int = 256
+    """Of memory, for all routes together; the answers not used for longest go first."""
+    namespace: str = "wye"
+    """The beginning of every key in a shared store: what has the same belongs together."""
 
 
 class LocalConfig(Setting):
@@ -154,6 +176,7 @@ class Config(Setting):
     routes: dict[str, RouteConfig] = msgspec.field(default_factory=dict[str, RouteConfig])
     """Public model names. Models of a known provider need none: their names are recognised."""
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
     default_model: str | None = None
     """The model for requests that name none."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect
+from wye.gateway.cache.control import CachePolicy
 from wye.gateway.routing.health import Health
 from wye.kernel.errors import NoDeployment
 from wye.kernel.json import Raw, encode
@@ -95,7 +96,7 @@ Order = Callable[[Sequence[Deployment]], list[Deployment]]
 class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("_order", "deployments", "name", "retries", "strict")
+    __slots__ = ("_order", "cache", "deployments", "name", "retries", "strict")
 
     def __init__(
         self,
@@ -105,12 +106,15 @@ class Route:
         *,
         order: Order = list,
         retries: int = 2,
+        cache: CachePolicy | None = None,
     ) -> None:
         self.name = name
         self.deployments = deployments
         self.strict = strict
         self.retries = retries
         """How often the same deployment is asked again."""
+        self.cache = cache
+        """How long answers are kept; None where every call is asked."""
         self._order = order
 
     def only(self, deployments: list[Deployment]) -> Route:
@@ -133,9 +137,6 @@ class Route:
         return plan
 
     def _nobody(self, now_s: float) -> NoDeployment:
-        states = "; ".join(
-            f"{d.id} is {d.health.state(now_s).replace('_', ' ')} ({d.health.last_error or 'its limit is reached'})"
-            for d in self.deployments[:5]
-        )
+        states = "; ".join(d.health.why(d.id, now_s) for d in self.deployments[:5])
         wait_s = min(d.health.usable_in_s(now_s) for d in self.deployments)
         return NoDeployment(f"Nobody can answer for '{self.name}' now: {states}", retry_after_s=wait_s)

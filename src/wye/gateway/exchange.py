@@ -10,7 +10,7 @@ import msgspec
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
-from wye.dialects.dialect import Dialect
+from wye.dialects.dialect import Dialect, StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.limiter import Reservation
@@ -47,7 +47,12 @@ class Exchange(msgspec.Struct):
     """Whose answer goes to the caller."""
     attempts: int = 0
     trace: list[str] | None = None
-    """What was decided on the way, for a caller that asks and for the log; None until there is something to tell."""
+    """What was decided on the way; None until there is something to tell, or from the start for a caller that asks."""
+
+    cache: str | None = None
+    """`hit`, `miss`, `join` or `bypass`, on routes with a cache."""
+    listener: StreamEncoder | None = None
+    """Takes the answer's events in place of the caller."""
 
     def canonical(self, decode: Callable[[JsonObject], ChatRequest] | None = None) -> ChatRequest:
         """The request, decoded at most once: as a chat request unless another decoder is given. Raises BadRequest."""

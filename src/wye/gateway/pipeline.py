@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from wye.gateway.cache.cache import AnswerCache
+from wye.gateway.cache.control import take_control
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy import conversations
@@ -22,6 +24,8 @@ from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamError
+from wye.kernel.json import encode
+from wye.ports.state import State
 
 
 class Pipeline:
@@ -31,8 +35,11 @@ class Pipeline:
         router: Router,
         settlement: Settlement,
         conversations: Conversations,
+        state: State,
         default_model: str | None = None,
     ) -> None:
+        self.state = state
+        self.cache = AnswerCache(state, settlement, self._first)
         self.auth = auth
         self.conversations = conversations
         self.router = router
@@ -51,6 +58,10 @@ class Pipeline:
             exchange.model = model_of(members, self._default_model)
         if exchange.stream is None:
             exchange.stream = stream_of(members)
+        control = None
+        if "cache" in members or "extra_body" in members:
+            control = take_control(members)
+            exchange.body = encode(members)
         self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         try:
@@ -59,7 +70,10 @@ class Pipeline:
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
-            answer = await self._first(exchange, route)
+            if route.cache is None:
+                answer = await self._first(exchange, route)
+            else:
+                answer = await self.cache.answer(exchange, route, route.cache, control)
             if not remembers:
                 return answer
             if isinstance(answer, Whole):
@@ -92,6 +106,10 @@ class Pipeline:
         """The first answer that begins well. Raises the last failure."""
         started_s = clock.monotonic_s()
         plan = route.plan(started_s, len(exchange.body) // 4)
+        if len(plan) < len(route.deployments) or exchange.trace is not None:
+            exchange.note(f"plan {', '.join(d.id for d in plan)}")
+            for left_out in [d for d in route.deployments if d not in plan]:
+                exchange.note(left_out.health.why(left_out.id, started_s))
         deployment = plan[0]
         retry: Retry | None = None
         while True:
@@ -115,7 +133,10 @@ class Pipeline:
                     health.end()
             if answer is not None:
                 exchange.serving = deployment
-                health.answered(clock.monotonic_s() - started_s)
+                latency_s = clock.monotonic_s() - started_s
+                health.answered(latency_s)
+                if exchange.trace is not None:
+                    exchange.note(f"{deployment.id} began to answer after {latency_s:.3f} s")
                 return answer
             if wait_s:
                 exchange.note(f"waited {wait_s:.3f} s")
@@ -124,6 +145,7 @@ class Pipeline:
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         upstream = deployment.speaks(exchange.dialect)
-        if upstream is exchange.speaks and upstream is exchange.dialect and deployment.provider.passthrough:
+        same = upstream is exchange.speaks and upstream is exchange.dialect
+        if same and deployment.provider.passthrough and exchange.listener is None:
             return pass_through(exchange, deployment)
         return translate(exchange, deployment, upstream)

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
+
+import msgspec
+
 from wye.canon.usage import Usage
 from wye.gateway.exchange import Exchange
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
 from wye.ports.limiter import Limiter
+
+_TRACES = 50
+_log = logging.getLogger("wye")
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """How one answer came about."""
+
+    request_id: str
+    model: str
+    outcome: str
+    """`answered` or `failed`."""
+    seconds: float
+    tokens: int | None
+    steps: list[str]
 
 
 class Settlement:
@@ -17,6 +37,8 @@ class Settlement:
         """Exchanges begun and not settled."""
         self.refused = 0
         """Exchanges that no deployment was asked for."""
+        self.traces: deque[Trace] = deque(maxlen=_TRACES)
+        """The latest exchanges that did not go straight."""
 
     def begin(self, exchange: Exchange) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""
@@ -37,12 +59,30 @@ class Settlement:
         if self._limiter is not None and exchange.reservation is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
             spent = usage.total_tokens if usage is not None else exchange.reservation.tokens
+            if exchange.cache in ("hit", "join"):
+                spent = 0  # the answer is paid for
             self._limiter.settle(exchange.reservation, spent)
-        serving = exchange.serving
-        if serving is not None:
-            serving.health.end()
-            if failed:
-                serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())
-            serving.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
+        if exchange.trace:
+            self._tell(exchange, usage, failed)
+        if exchange.serving is not None:
+            self.served(exchange, usage, failed=failed)
         elif exchange.deployment is None:
             self.refused += 1
+
+    def served(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
+        """The end of an upstream's answer."""
+        serving = exchange.serving
+        assert serving is not None, "somebody answered"
+        serving.health.end()
+        if failed:
+            serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())
+        serving.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
+
+    def _tell(self, exchange: Exchange, usage: Usage | None, failed: bool) -> None:
+        """Keep and log how an answer came about, where that is worth a word."""
+        seconds = clock.monotonic_s() - exchange.started_s
+        steps = exchange.trace or []
+        outcome = "failed" if failed else "answered"
+        tokens = usage.total_tokens if usage is not None else None
+        self.traces.append(Trace(exchange.request_id, exchange.model, outcome, round(seconds, 3), tokens, steps))
+        _log.info("%s %s %s after %.3f s: %s", exchange.request_id, exchange.model, outcome, seconds, "; ".join(steps))

@@ -39,7 +39,14 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
     body = encode(upstream.encode_request(adapted.request, exchange.losses, provider.quirks))
     if exchange.strict:
         exchange.losses.refuse()
-    call = Call(upstream.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks)
+    call = Call(
+        upstream.name,
+        deployment.model,
+        body,
+        bool(exchange.stream),
+        clocks=deployment.clocks,
+        caller=exchange.headers if upstream is exchange.dialect else {},
+    )
     reply = await provider.call(call)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
@@ -50,7 +57,7 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
                 reply,
                 deployment.clocks,
                 upstream.stream_decoder(),
-                exchange.speaks.stream_encoder(request, exchange.losses),
+                exchange.listener or exchange.speaks.stream_encoder(request, exchange.losses),
                 adapted.rewrite,
             )
             await stream.open()
@@ -59,6 +66,10 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         reply.close()
         if adapted.rewrite is not None:
             response = fold(adapted.rewrite(unfold(response)))
+        if exchange.listener is not None:
+            for event in unfold(response):
+                exchange.listener.encode(event)
+            return Whole(b"", response.usage)
         caller = exchange.speaks
         if caller.echo is not None:
             response = caller.echo(request, response)

@@ -60,6 +60,11 @@ class Health:
             return "ok"
         return "cooling_down" if now_s < self.open_until_s else "probing"
 
+    def why(self, name: str, now_s: float) -> str:
+        """Why it is not asked, in a few words for people."""
+        reason = self.last_error or "its limit is reached"
+        return f"{name} is {self.state(now_s).replace('_', ' ')} for {self.usable_in_s(now_s):.1f} s ({reason})"
+
     def begin(self) -> None:
         """A call begins: if the circuit is half open, it is the one that tries."""
         self.running += 1

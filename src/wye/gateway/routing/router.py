@@ -49,10 +49,13 @@ class Router:
         """Every public name that can be listed: routes, then local models."""
         return [*self._routes, *(name for name in self._local_models() if name not in self._routes)]
 
+    def routes(self) -> list[Route]:
+        """Those that are configured, and those that have been in use."""
+        return list({route.name: route for route in (*self._resolved.values(), *self._routes.values())}.values())
+
     def deployments(self) -> list[Deployment]:
         """Those that have been in use, each once."""
-        routes = [*self._routes.values(), *self._resolved.values()]
-        return list({id(d): d for route in routes for d in route.deployments}.values())
+        return list({id(d): d for route in self.routes() for d in route.deployments}.values())
 
     def _resolve(self, model: str) -> Route:
         for separator in ("/", ":"):

@@ -1,0 +1,68 @@
+"""What replicas share: a few operations on keys, enough for a cache, for leases, for live answers and for telling each
+other what happened. One process keeps it in memory; several need a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class StateAway(Exception):
+    """The shared state cannot be reached at this moment. Never a reason to fail a call: whoever asks goes on alone."""
+
+
+class State(Protocol):
+    """Every operation may raise StateAway, and then at once: callers are not kept waiting for a server that is gone."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether others use it too. What only concerns others need not be told where there are none."""
+        ...
+
+    @property
+    def away(self) -> str | None:
+        """Why it cannot be reached; None while it can."""
+        ...
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep a value for so long, or shorter where there is no room for it."""
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """Delete a value or a list. Whether it was there."""
+        ...
+
+    async def clear(self, prefix: str) -> int:
+        """Delete every value whose key begins so; gives back how many."""
+        ...
+
+    async def acquire(self, key: str, owner: str, ttl_s: float) -> bool:
+        """Take a lease that nobody has, or renew one's own. False while somebody else has it."""
+        ...
+
+    async def release(self, key: str, owner: str) -> None:
+        """Give one's own lease back; nothing happens to another's."""
+        ...
+
+    async def append(self, key: str, items: Sequence[bytes], ttl_s: float) -> int:
+        """Add to the end of a list, which from now on lives for so long; gives back its length."""
+        ...
+
+    async def items(self, key: str, start: int) -> list[bytes]:
+        """The items of a list from that index on; empty when there are none, or no such list."""
+        ...
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        """Tell everybody who listens, oneself included. Who is away does not hear it later."""
+        ...
+
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], back: Callable[[], None]) -> None:
+        """Call `heard` for each message from now on, and `back` whenever the state can be reached again: what was said
+        meanwhile is lost."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...

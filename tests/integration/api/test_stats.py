@@ -1,0 +1,87 @@
+"""GET /stats, GET /health and DELETE /cache: what the gateway says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import wire
+from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.server import WyeServer
+
+
+@pytest.fixture
+def upstreams() -> Iterator[list[FakeUpstream]]:
+    with FakeUpstream() as first, FakeUpstream() as second:
+        yield [first, second]
+
+
+@pytest.fixture
+def server(upstreams: list[FakeUpstream]) -> Iterator[WyeServer]:
+    providers = {
+        f"up{i}": {"kind": "openai", "base_url": f"{u.url}/v1", "api_key": "sk-up"} for i, u in enumerate(upstreams)
+    }
+    deployments = [{"provider": "up0", "model": "a"}, {"provider": "up1", "model": "b", "weight": 0}]
+    route = {"deployments": deployments, "retries": 0, "allowed_fails": 2, "cooldown_s": 60, "cache": {}}
+    with WyeServer({"local": {"enabled": False}, "providers": providers, "routes": {"m": route}}) as running:
+        yield running
+
+
+def get(server: WyeServer, path: str) -> Any:
+    status, _, body = wire.call(server.url, path)
+    assert status == 200, body
+    return json.loads(body)
+
+
+def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
+    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    for seed in range(3):
+        wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
+    wire.call(server.url, "/v1/chat/completions", wire.ask(seed=0))
+    stats = get(server, "/stats")
+    first, second = stats["routes"]["m"]["deployments"]
+    assert (first["deployment"], first["requests"], first["failures"], first["success_rate"]) == ("up0/a", 2, 2, 0.0)
+    assert first["state"] == "cooling_down"
+    assert 50 < first["usable_in_s"] <= 60
+    assert "on fire" in first["last_error"]
+    assert (second["requests"], second["failures"], second["success_rate"]) == (3, 0, 1.0)
+    assert (second["input_tokens"], second["output_tokens"]) == (33, 9)
+    assert stats["routes"]["m"]["cache"] == {"hits": 1, "joins": 0, "misses": 3}
+    assert (stats["running"], stats["refused"]) == (0, 0)
+    latest = stats["recent"][0]
+    assert (latest["model"], latest["outcome"], latest["tokens"]) == ("m", "answered", 14)
+    assert latest["steps"][0] == "plan up1/b"
+    assert latest["steps"][1].startswith("up0/a is cooling down for ")
+
+
+def test_health_names_who_is_away_and_stays_200(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+    assert get(server, "/health")["checks"] == {}
+    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
+    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    for seed in range(2):
+        wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
+    assert get(server, "/health")["checks"] == {"up0/a": "degraded: cooling down"}
+
+
+def test_a_caller_that_asks_is_told_how_its_answer_came_about(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+    upstreams[0].queue.append(json_body({"error": {"message": "zu heiß\r\n"}}, 503))
+    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    asks = {"x-wye-trace": "true"}
+    _, headers, _ = wire.call(server.url, "/v1/chat/completions", wire.ask(), headers=asks)
+    steps = headers["x-wye-trace"].split("; ")
+    assert steps[0] == "plan up0/a, up1/b"
+    assert steps[1].startswith("up0/a: 503 upstream_error after ")
+    assert steps[2].startswith("up1/b began to answer after ")
+    _, headers, _ = wire.call(server.url, "/v1/chat/completions", wire.ask())
+    assert "x-wye-trace" not in headers
+
+
+def test_the_cache_can_be_emptied(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+    wire.call(server.url, "/v1/chat/completions", wire.ask())
+    assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 1}
+    assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 0}
