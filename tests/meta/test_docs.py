@@ -105,6 +105,15 @@ def test_programs_run(block: Block, environment: dict[str, str], server: WyeServ
         assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_programs_print_what_is_shown_below_them(page: Path) -> None:
+    for program, shown in re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", page.read_text(), re.DOTALL | re.M
+    ):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout == shown
+
+
 @of("yaml")
 def test_configurations_load(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "wye.yaml"

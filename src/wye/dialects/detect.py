@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from wye.dialects.bedrock_invoke.families import family_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, Raw, as_list, as_object, decode
+from wye.kernel.json import JsonError, JsonObject, Raw, as_list, as_object, decode
 
 ALIASES = {
     "openai": "openai_chat",
@@ -26,13 +27,31 @@ _CLAUDE_MEMBERS = frozenset({"system", "top_k", "stop_sequences"})
 _CLAUDE_CHOICES = ("auto", "any", "tool")
 _TELLING = _CLAUDE_MEMBERS | {"anthropic_version", "inputText", "tools", "tool_choice"}
 
+_CLAUDE_BLOCKS = (
+    "document",
+    "image",
+    "redacted_thinking",
+    "search_result",
+    "server_tool_use",
+    "thinking",
+    "tool_result",
+    "tool_use",
+)
+_CLAUDE_SETTINGS = frozenset({"context_management", "mcp_servers", "output_config", "output_format"})
+_CONVERSE_MEMBERS = frozenset(
+    {"additionalModelRequestFields", "guardrailConfig", "inferenceConfig", "promptVariables", "toolConfig"}
+)
+_NOVA_SETTINGS = frozenset({"max_new_tokens", "reasoningConfig", "topK"})
+"""Of `inferenceConfig`, where Converse has only what all models share."""
+_RESPONSES_MEMBERS = frozenset({"conversation", "input", "previous_response_id"})
 
-def named(name: str) -> Dialect:
-    """Raises BadRequest with the names that there are."""
+
+def named(name: str, param: str = "target_format") -> Dialect:
+    """Raises BadRequest with the names that there are; `param` is where the name was given."""
     found = DIALECTS.get(ALIASES.get(name, name))
     if found is None:
         known = ", ".join(sorted({*DIALECTS, *ALIASES}))
-        raise BadRequest(f"'{name[:100]}' is no format that Wye knows; known are {known}", param="target_format")
+        raise BadRequest(f"'{name[:100]}' is no format that Wye knows; known are {known}", param=param)
     return found
 
 
@@ -58,6 +77,51 @@ def detect(members: Mapping[str, Any]) -> Dialect:
         "The body is in no format that Wye recognises: it needs `messages` (OpenAI or Claude) or `inputText` (Titan)",
         param="messages",
     )
+
+
+def detect_any(body: JsonObject) -> Dialect:
+    """The dialect of a request's body, which may be in any that Wye knows. Raises BadRequest when its form does not
+    tell: a `prompt` alone may be for models of several families.
+
+    What OpenAI's Chat and Claude's format have in common counts as OpenAI's, as do the families of Bedrock that took
+    OpenAI's format; what Converse and Nova have in common counts as Converse.
+    """
+    if "anthropic_version" in body:
+        return DIALECTS["bedrock_claude"]
+    if "messages" in body:
+        return DIALECTS[_of_conversation(body)]
+    if not _RESPONSES_MEMBERS.isdisjoint(body) or isinstance(body.get("prompt"), dict):
+        return DIALECTS["openai_responses"]
+    try:
+        return family_of("", body)
+    except BadRequest:
+        raise BadRequest(
+            "The body is in no format that Wye recognises: it needs `messages` or `input`, or what only one family of "
+            "Bedrock's models has (`inputText`, `max_gen_len`, `message`); else name its format",
+            param="from_",
+        ) from None
+
+
+def _of_conversation(body: JsonObject) -> str:
+    blocks = [block for message in as_list(body["messages"]) or () for block in _blocks(message)]
+    if "schemaVersion" in body:
+        return "bedrock_nova"
+    untyped = any("type" not in block for block in (*blocks, *_objects(body.get("system"))))
+    if untyped or not _CONVERSE_MEMBERS.isdisjoint(body):
+        nova = not _NOVA_SETTINGS.isdisjoint(as_object(body.get("inferenceConfig")) or {})
+        return "bedrock_nova" if nova else "bedrock_converse"
+    if any(block.get("type") in _CLAUDE_BLOCKS for block in blocks):
+        return "anthropic_messages"
+    marked = not _CLAUDE_SETTINGS.isdisjoint(body) or _has_mark_of_claude(body)
+    return "anthropic_messages" if marked and "max_tokens" in body else "openai_chat"
+
+
+def _blocks(message: Any) -> list[JsonObject]:
+    return _objects((as_object(message) or {}).get("content"))
+
+
+def _objects(value: Any) -> list[JsonObject]:
+    return [item for item in as_list(value) or () if isinstance(item, dict)]
 
 
 def _has_mark_of_claude(members: Mapping[str, Any]) -> bool:

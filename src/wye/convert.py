@@ -1,0 +1,259 @@
+"""The translation alone, for programs that need no gateway: requests, answers and streams from one dialect to another.
+
+    asked = convert_request(body, to="anthropic")                            # send asked.body
+    answer = convert_response(reply, to="openai", from_="anthropic", request=body)
+    for piece in convert_stream(chunks, to="openai", from_="anthropic", request=body): ...
+
+Dialects go by the names of `wye.dialects.registry`, or the shorter ones of `wye.dialects.detect`. A body is the bytes
+of a JSON object, its text, or a dict, which is read as the JSON that it would be sent as; it is never changed, and
+shares nothing with what comes out. What the other dialect cannot say is among the losses; `strict` refuses it where the
+loss may change the answer. Every error is a WyeError: of the caller's own making (CallerError: BadRequest,
+Unprocessable, LossRefused), or of the answer's (UpstreamError: BadAnswer, UpstreamRefused, StreamCut).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import overload
+
+import msgspec
+
+from wye.canon.events import End, Event, Failure, Start
+from wye.canon.loss import Losses
+from wye.canon.request import ChatRequest
+from wye.dialects.detect import detect_any, named
+from wye.dialects.dialect import Dialect, Quirks
+from wye.kernel.errors import BadAnswer, BadRequest, LossRefused, WyeError
+from wye.kernel.json import JsonObject, decode_answer, decode_body, encode
+
+Body = JsonObject | bytes | bytearray | str
+
+
+class Converted(msgspec.Struct, frozen=True, kw_only=True):
+    body: JsonObject
+    losses: Losses
+    """What could not be carried, in the order it was met."""
+    dialect: str
+    """That of the body, by its full name."""
+
+
+class ConvertedRequest(Converted, frozen=True, kw_only=True):
+    source: str
+    """The dialect it came in: the one that was named, or found by its form."""
+    model: str
+    """Where the dialect has it in the path (Bedrock's), the body does not repeat it; "" when nobody named one."""
+    stream: bool
+    """Whether a stream is asked for: likewise by another path there."""
+
+
+def detect(body: Body) -> str:
+    """The full name of the dialect of a request's body, by its form. Raises BadRequest when that does not tell."""
+    return detect_any(_request_body(body)).name
+
+
+def convert_request(
+    body: Body,
+    *,
+    to: str,
+    from_: str | None = None,
+    model: str | None = None,
+    stream: bool | None = None,
+    strict: bool = False,
+    quirks: Quirks | None = None,
+) -> ConvertedRequest:
+    """A request in the words of `to`. Without `from_` its dialect is found by its form.
+
+    `model` and `stream` stand for what the body says, or does not say because its dialect has it in the path. `quirks`
+    are what the upstream wants differently within `to`. Raises BadRequest for what is malformed, in no known form, or
+    holds content that `to` has no words for.
+    """
+    target = named(to, "to")
+    members = _request_body(body)
+    source = named(from_, "from_") if from_ is not None else detect_any(members)
+    request = _decoded(source, members, model, stream)
+    if not request.model and not target.model_in_path:
+        raise BadRequest(
+            f"{source.name} leaves the model to the path and {target.name} needs it: give it", param="model"
+        )
+    losses = Losses()
+    said = target.encode_request(request, losses, quirks or Quirks())
+    if strict:
+        losses.refuse()
+    return ConvertedRequest(
+        body=said, losses=losses, dialect=target.name, source=source.name, model=request.model, stream=request.stream
+    )
+
+
+def convert_response(
+    body: Body, *, to: str, from_: str, request: Body | None = None, strict: bool = False
+) -> Converted:
+    """A whole answer in the words of `to`.
+
+    `request` is what the caller had asked, in `to` as well: some dialects repeat parts of it, and Bedrock's answers
+    name no model. Raises BadAnswer for what is no answer in `from_`, UpstreamRefused for an error that the body holds.
+    """
+    target, source = named(to, "to"), named(from_, "from_")
+    asked = _decoded(target, _request_body(request)) if request is not None else None
+    response = source.decode_response(decode_answer(_json(body, BadAnswer)))
+    losses = Losses()
+    if asked is not None:
+        response.model = response.model or asked.model
+        if target.echo is not None:
+            response = target.echo(asked, response)
+    said = target.encode_response(response, losses)
+    if strict:
+        losses.refuse()
+    return Converted(body=said, losses=losses, dialect=target.name)
+
+
+@overload
+def convert_stream(
+    chunks: Iterable[bytes],
+    *,
+    to: str,
+    from_: str,
+    request: Body | None = None,
+    strict: bool = False,
+    sse: bool = False,
+) -> ConvertedStream: ...
+@overload
+def convert_stream(
+    chunks: AsyncIterable[bytes],
+    *,
+    to: str,
+    from_: str,
+    request: Body | None = None,
+    strict: bool = False,
+    sse: bool = False,
+) -> AsyncConvertedStream: ...
+def convert_stream(
+    chunks: Iterable[bytes] | AsyncIterable[bytes],
+    *,
+    to: str,
+    from_: str,
+    request: Body | None = None,
+    strict: bool = False,
+    sse: bool = False,
+) -> ConvertedStream | AsyncConvertedStream:
+    """A stream in the words of `to`, as it comes: whole frames, for chunks that may be cut anywhere.
+
+    Without `request` (as for `convert_response`) figures of usage are always told. `sse` frames as server-sent events
+    what AWS would frame in its own way. An answer that breaks off, or that nobody can understand, ends with the error
+    event of `to`, and is `error` of the stream: it never looks complete. What `chunks` itself raises goes through.
+    """
+    target, source = named(to, "to"), named(from_, "from_")
+    if sse:
+        target = target.as_sse or target
+    if request is not None:
+        asked = _decoded(target, _request_body(request), stream=True)
+    else:
+        asked = ChatRequest(model="", messages=[], stream=True, include_usage=True)
+    if isinstance(chunks, AsyncIterable):
+        return AsyncConvertedStream(chunks, source, target, asked, strict)
+    return ConvertedStream(chunks, source, target, asked, strict)
+
+
+class _Stream:
+    """What both kinds of streams have in common."""
+
+    def __init__(self, source: Dialect, target: Dialect, asked: ChatRequest, strict: bool) -> None:
+        self.losses = Losses()
+        """What could not be carried so far."""
+        self.dialect = target.name
+        self.content_type = target.framing.content_type.decode()
+        self.error: WyeError | None = None
+        """Why the answer broke off."""
+        self._decoder = source.stream_decoder()
+        self._encoder = target.stream_encoder(asked, self.losses)
+        self._model = asked.model
+        self._strict = strict
+        self._over = False
+
+    def _fed(self, chunk: bytes) -> bytes:
+        if not isinstance(chunk, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - texts and lines come easily
+            raise BadRequest(f"A stream is chunks of bytes, not of {type(chunk).__name__}", param="chunks")
+        return self._said(self._decoder.feed(chunk))
+
+    def _closed(self) -> bytes:
+        self._over = True
+        return self._said(self._decoder.close())
+
+    def _said(self, events: list[Event]) -> bytes:
+        said: list[bytes] = []
+        for event in events:
+            if isinstance(event, Start):
+                event.model = event.model or self._model
+            elif isinstance(event, Failure):
+                self.error = event.error
+            self._over = self._over or isinstance(event, End | Failure)
+            said.append(self._encoder.encode(event))
+        if self._strict:
+            try:
+                self.losses.refuse()
+            except LossRefused:
+                self._over = True
+                raise
+        return b"".join(said)
+
+
+class ConvertedStream(_Stream, Iterator[bytes]):
+    def __init__(
+        self, chunks: Iterable[bytes], source: Dialect, target: Dialect, asked: ChatRequest, strict: bool
+    ) -> None:
+        super().__init__(source, target, asked, strict)
+        self._chunks = iter(chunks)
+
+    def __next__(self) -> bytes:
+        while not self._over:
+            try:
+                said = self._fed(next(self._chunks))
+            except StopIteration:
+                said = self._closed()
+            if said:
+                return said
+        raise StopIteration
+
+
+class AsyncConvertedStream(_Stream, AsyncIterator[bytes]):
+    def __init__(
+        self, chunks: AsyncIterable[bytes], source: Dialect, target: Dialect, asked: ChatRequest, strict: bool
+    ) -> None:
+        super().__init__(source, target, asked, strict)
+        self._chunks = aiter(chunks)
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            try:
+                said = self._fed(await anext(self._chunks))
+            except StopAsyncIteration:
+                said = self._closed()
+            if said:
+                return said
+        raise StopAsyncIteration
+
+
+def _decoded(
+    dialect: Dialect, members: JsonObject, model: str | None = None, stream: bool | None = None
+) -> ChatRequest:
+    if model is not None:
+        members = {**members, "model": model}
+    if stream is not None:
+        members = {**members, "stream": stream}
+    return dialect.decode_request(members)
+
+
+def _request_body(body: Body) -> JsonObject:
+    return decode_body(_json(body, BadRequest))
+
+
+def _json(body: Body, wrong: type[WyeError]) -> bytes:
+    try:
+        match body:
+            case bytes() | bytearray():
+                return bytes(body)
+            case str():
+                return body.encode()
+            case _:
+                return encode(body)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise wrong(f"The body cannot be said as JSON: {error}", code="invalid_json") from None

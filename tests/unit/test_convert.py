@@ -1,0 +1,372 @@
+"""The translation as a library: every pair of dialects, whole and streamed, its losses and its errors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+import wye
+from wye.canon.fold import fold, unfold
+from wye.canon.loss import Losses
+from wye.canon.parts import Text
+from wye.canon.request import ChatRequest, Message
+from wye.canon.response import ChatResponse, Choice
+from wye.canon.usage import Usage
+from wye.dialects.dialect import Quirks
+from wye.dialects.registry import DIALECTS
+from wye.kernel import clock, ids, json
+
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What grows?"}],
+}
+IN_IMAGES = {"bedrock_stability"}
+"""Dialects that answer in pictures: no text comes out of them, and none goes in."""
+SPOKEN = sorted(DIALECTS.keys() - IN_IMAGES)
+PAIRS = [(one, other) for one in SPOKEN for other in SPOKEN]
+CHUNK_SIZES = [1, 7, 64, 10**6]
+
+
+@cache
+def _said(dialect: str) -> str:
+    """What a request in each dialect looks like, as text: written by its codec."""
+    request = ChatRequest(
+        model="m",
+        max_tokens=9,
+        messages=[Message("system", [Text("Be brief.")]), Message("user", [Text("What grows?")])],
+    )
+    return json.encode_text(DIALECTS[dialect].encode_request(request, Losses(), Quirks()))
+
+
+def request_in(dialect: str) -> dict[str, Any]:
+    return json.decode(_said(dialect))
+
+
+def answer() -> ChatResponse:
+    return ChatResponse(
+        id="a1",
+        model="up",
+        created=1790000000,
+        choices=[Choice([Text("Vines, mostly.")], "stop")],
+        usage=Usage(input_tokens=5, output_tokens=4),
+    )
+
+
+def answer_in(dialect: str) -> dict[str, Any]:
+    return json.decode(json.encode(DIALECTS[dialect].encode_response(answer(), Losses())))
+
+
+def stream_in(dialect: str) -> bytes:
+    asked = ChatRequest(model="m", messages=[], stream=True, include_usage=True)
+    encoder = DIALECTS[dialect].stream_encoder(asked, Losses())
+    return b"".join(encoder.encode(event) for event in unfold(answer()))
+
+
+def cut(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def texts(dialect: str, body: dict[str, Any]) -> list[str]:
+    response = DIALECTS[dialect].decode_response(body)
+    return [part.text for part in response.choices[0].parts if isinstance(part, Text)]
+
+
+def folded(dialect: str, stream: bytes) -> ChatResponse:
+    decoder = DIALECTS[dialect].stream_decoder()
+    return fold([*decoder.feed(stream), *decoder.close()])
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_a_request_is_said_in_every_other_dialect(one: str, other: str) -> None:
+    body = request_in(one)
+    before = copy.deepcopy(body)
+    asked = wye.convert_request(body, to=other, from_=one, model="m", stream=True)
+    assert body == before
+    assert (asked.dialect, asked.source, asked.model, asked.stream) == (other, one, "m", True)
+    assert json.decode(json.encode(asked.body)) == asked.body
+    said = json.encode_text(asked.body)
+    assert "What grows?" in said
+    assert "Be brief." in said
+    if not DIALECTS[other].model_in_path:
+        assert asked.body["model"] == "m"
+        assert asked.body["stream"] is True
+    assert all(loss.field and loss.reason for loss in asked.losses)
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_an_answer_is_said_in_every_other_dialect(one: str, other: str) -> None:
+    body = answer_in(one)
+    before = copy.deepcopy(body)
+    said = wye.convert_response(body, to=other, from_=one, request={**request_in(other), "model": "asked"})
+    assert body == before
+    assert said.dialect == other
+    assert texts(other, said.body) == ["Vines, mostly."]
+    assert json.decode(json.encode(said.body)) == said.body
+    if "model" in said.body:
+        assert said.body["model"] == (body.get("model") or "asked")
+
+
+@pytest.mark.parametrize("size", CHUNK_SIZES)
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_a_stream_is_said_in_every_other_dialect(one: str, other: str, size: int) -> None:
+    stream = wye.convert_stream(cut(stream_in(one), size), to=other, from_=one)
+    said = list(stream)
+    assert all(said)
+    again = folded(other, b"".join(said))
+    assert [part.text for part in again.choices[0].parts if isinstance(part, Text)] == ["Vines, mostly."]
+    assert again.choices[0].finish_reason == "stop"
+    assert stream.error is None
+    assert stream.dialect == other
+    assert stream.content_type == DIALECTS[other].framing.content_type.decode()
+    assert list(stream) == []
+
+
+@pytest.fixture
+def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times and new ids do not tell two streams apart."""
+    monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
+    monkeypatch.setattr(clock, "monotonic_s", lambda: 5.0)
+    monkeypatch.setattr(ids._source, "getrandbits", lambda bits: 7)
+
+
+@pytest.mark.usefixtures("_one_moment")
+@pytest.mark.parametrize("size", CHUNK_SIZES)
+@pytest.mark.parametrize("other", SPOKEN)
+async def test_an_asynchronous_stream_says_the_same(other: str, size: int) -> None:
+    data, request = stream_in("anthropic_messages"), {"model": "m", **request_in(other)}
+    same = wye.convert_stream(cut(data, size), to=other, from_="claude", request=request)
+    stream = wye.convert_stream(later(cut(data, size)), to=other, from_="claude", request=request)
+    assert [piece async for piece in stream] == list(same) != []
+    assert [piece async for piece in stream] == []
+    assert stream.losses == same.losses
+    assert stream.error is None
+
+
+async def later(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+@pytest.mark.parametrize("body", [CHAT, json.encode(CHAT), bytearray(json.encode(CHAT)), json.encode_text(CHAT)])
+def test_a_body_is_a_dict_its_bytes_or_its_text(body: Any) -> None:
+    assert wye.detect(body) == "openai_chat"
+    asked = wye.convert_request(body, to="claude")
+    assert asked.body == {
+        "model": "m",
+        "max_tokens": 9,
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": "What grows?"}],
+    }
+    assert asked.losses == []
+    assert asked.source == "openai_chat"
+    assert asked.stream is False
+
+
+@pytest.mark.usefixtures("_one_moment")
+@pytest.mark.parametrize("one", SPOKEN)
+def test_the_same_dialect_says_the_same(one: str) -> None:
+    assert wye.convert_request(request_in(one), to=one, from_=one, model="m").body == request_in(one)
+    assert wye.convert_response(answer_in(one), to=one, from_=one).body == answer_in(one)
+
+
+def test_what_cannot_be_carried_is_told_and_refused_when_strict() -> None:
+    body = {**CHAT, "seed": 7, "user": "u"}
+    asked = wye.convert_request(body, to="anthropic")
+    assert [(loss.field, loss.severity) for loss in asked.losses] == [("seed", "warning")]
+    with pytest.raises(wye.LossRefused, match="seed cannot be carried") as caught:
+        wye.convert_request(body, to="anthropic", strict=True)
+    assert caught.value.param == "seed"
+    assert wye.convert_request(CHAT, to="anthropic", strict=True).losses == []
+
+
+def test_an_answer_that_loses_something_is_refused_when_strict() -> None:
+    body = answer_in("openai_chat")
+    body["choices"].append({**body["choices"][0], "index": 1})
+    assert [loss.field for loss in wye.convert_response(body, to="claude", from_="chat").losses] == ["choices[1]"]
+    with pytest.raises(wye.LossRefused, match="choices"):
+        wye.convert_response(body, to="claude", from_="chat", strict=True)
+    assert wye.convert_response(answer_in("openai_chat"), to="claude", from_="chat", strict=True).losses == []
+
+
+def chunk(**members: Any) -> bytes:
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": []}
+    return b"data: %b\n\n" % json.encode({**head, **members})
+
+
+def delta(text: str, choice: int = 0) -> dict[str, Any]:
+    return {"index": choice, "delta": {"content": text}, "finish_reason": None}
+
+
+LOSSY = [chunk(choices=[delta("Vin")]), chunk(choices=[delta("es"), delta("Ivy", 1)]), chunk(choices=[delta(".")])]
+
+
+def test_losses_of_a_stream_fill_in_as_it_is_read() -> None:
+    stream = wye.convert_stream(LOSSY, to="claude", from_="chat")
+    assert stream.losses == []
+    assert b"Vin" in next(stream)
+    assert stream.losses == []
+    assert b"es" in next(stream)
+    assert [loss.field for loss in stream.losses] == ["choices[1]"]
+
+
+def test_a_stream_that_loses_something_ends_there_when_strict() -> None:
+    stream = wye.convert_stream(LOSSY, to="claude", from_="chat", strict=True)
+    assert b"Vin" in next(stream)
+    with pytest.raises(wye.LossRefused, match="choices"):
+        next(stream)
+    assert list(stream) == []
+
+
+def test_a_stream_for_a_caller_who_did_not_ask_for_usage() -> None:
+    data = stream_in("anthropic_messages")
+    asked = b"".join(wye.convert_stream([data], to="chat", from_="claude", request=CHAT))
+    assert b"usage" not in asked
+    anybody = b"".join(wye.convert_stream([data], to="chat", from_="claude"))
+    assert b'"prompt_tokens":5' in anybody
+
+
+def test_a_stream_of_bedrock_as_server_sent_events() -> None:
+    data = [stream_in("openai_chat")]
+    own = wye.convert_stream(data, to="converse", from_="chat")
+    assert own.content_type == "application/vnd.amazon.eventstream"
+    assert b"".join(own)[:2] == b"\0\0"
+    events = wye.convert_stream(data, to="converse", from_="chat", sse=True)
+    assert events.content_type.startswith("text/event-stream")
+    assert b"".join(events).startswith(b"event: messageStart\n")
+    assert wye.convert_stream(data, to="claude", from_="chat", sse=True).content_type.startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("size", CHUNK_SIZES)
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (b"", wye.StreamCut),
+        (b"data: {broken\n\n", wye.BadAnswer),
+        (b'data: {"error": {"message": "too many", "code": "rate_limit_exceeded"}}\n\n', wye.UpstreamRefused),
+    ],
+    ids=["cut", "no JSON", "refused"],
+)
+@pytest.mark.parametrize("other", SPOKEN)
+def test_an_answer_that_breaks_off_never_looks_complete(
+    other: str, end: bytes, error: type[wye.WyeError], size: int
+) -> None:
+    data = chunk(choices=[delta("Vines")]) + end
+    stream = wye.convert_stream(cut(data + b"data: [DONE]\n\n" * bool(end), size), to=other, from_="chat")
+    said = b"".join(stream)
+    assert isinstance(stream.error, error)
+    with pytest.raises(wye.UpstreamError):
+        folded(other, said)
+
+
+async def test_an_asynchronous_answer_that_breaks_off_says_so_too() -> None:
+    stream = wye.convert_stream(later(iter([chunk(choices=[delta("Vines")])])), to="claude", from_="chat")
+    said = b"".join([piece async for piece in stream])
+    assert b"event: error" in said
+    assert isinstance(stream.error, wye.StreamCut)
+
+
+def test_what_the_source_of_a_stream_raises_goes_through() -> None:
+    def failing() -> Iterator[bytes]:
+        yield chunk(choices=[delta("Vines")])
+        raise ConnectionResetError
+
+    stream = wye.convert_stream(failing(), to="claude", from_="chat")
+    assert b"Vines" in next(stream)
+    with pytest.raises(ConnectionResetError):
+        next(stream)
+
+
+@pytest.mark.parametrize("piece", ["data: {}", 7, None, [b"x"]])
+def test_a_stream_is_of_bytes(piece: Any) -> None:
+    with pytest.raises(wye.BadRequest, match="chunks of bytes") as caught:
+        list(wye.convert_stream(iter([piece, b"never"]), to="claude", from_="chat"))
+    assert caught.value.param == "chunks"
+
+
+circle: dict[str, Any] = {}
+circle["messages"] = circle
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b"\xff{}", "", "null", '"\ud800"', "\ud800", b"[" * 100_000),
+        *({"messages": object()}, {"messages": "\ud800"}, circle),
+        *({("a",): 1}, None, 7, [CHAT]),
+    ],
+    ids=repr,
+)
+def test_what_is_no_json_object(body: Any) -> None:
+    for convert in (
+        lambda: wye.detect(body),
+        lambda: wye.convert_request(body, to="claude"),
+        lambda: wye.convert_request(body, to="claude", from_="openai"),
+        lambda: wye.convert_response({}, to="claude", from_="chat", request=body or b""),
+        lambda: wye.convert_stream([], to="claude", from_="chat", request=body or b""),
+    ):
+        with pytest.raises(wye.BadRequest) as caught:
+            convert()
+        assert caught.value.code == "invalid_json"
+    with pytest.raises(wye.BadAnswer):
+        wye.convert_response(body, to="claude", from_="chat")
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "error", "param"),
+    [
+        (CHAT, {"to": "morse"}, wye.BadRequest, "to"),
+        (CHAT, {"to": "claude", "from_": "morse"}, wye.BadRequest, "from_"),
+        ({"prompt": "Hi"}, {"to": "claude"}, wye.BadRequest, "from_"),
+        ({"messages": []}, {"to": "claude", "model": "m"}, wye.Unprocessable, "messages"),
+        ({**CHAT, "messages": [{"role": 7}]}, {"to": "claude"}, wye.CallerError, "messages[0].role"),
+        ({"inputText": "Hi"}, {"to": "chat"}, wye.BadRequest, "model"),
+        ({**CHAT, "n": "two"}, {"to": "claude"}, wye.BadRequest, "n"),
+    ],
+)
+def test_mistakes_of_a_request_are_named(
+    body: dict[str, Any], more: dict[str, Any], error: type[wye.WyeError], param: str
+) -> None:
+    with pytest.raises(error) as caught:
+        wye.convert_request(body, **more)
+    assert caught.value.param == param
+
+
+def test_mistakes_of_an_answer_are_its_own() -> None:
+    with pytest.raises(wye.BadAnswer):
+        wye.convert_response({"choices": 7}, to="claude", from_="chat")
+    with pytest.raises(wye.UpstreamRefused, match="too many"):
+        wye.convert_response({"error": {"message": "too many"}}, to="claude", from_="chat")
+    for names in ({"to": "morse", "from_": "chat"}, {"to": "chat", "from_": "morse"}):
+        with pytest.raises(wye.BadRequest, match="morse"):
+            wye.convert_response(answer_in("openai_chat"), **names)
+        with pytest.raises(wye.BadRequest, match="morse"):
+            wye.convert_stream([], **names)
+
+
+def test_an_answer_repeats_what_its_dialect_repeats_of_a_request() -> None:
+    asked = {"model": "m", "input": "Hi", "instructions": "Be brief.", "temperature": 0.5}
+    said = wye.convert_response(answer_in("bedrock_titan"), to="responses", from_="bedrock_titan", request=asked)
+    assert (said.body["instructions"], said.body["temperature"], said.body["model"]) == ("Be brief.", 0.5, "m")
+
+
+def test_an_upstreams_quirks_are_kept() -> None:
+    asked = wye.convert_request(
+        {"model": "c", "max_tokens": 9, "system": "s", "messages": [{"role": "user", "content": "Hi"}]},
+        to="chat",
+        model="o9",
+        quirks=wye.Quirks(max_tokens_key="max_completion_tokens", developer_role=True),
+    )
+    assert asked.source == "anthropic_messages"
+    assert asked.body["max_completion_tokens"] == 9
+    assert asked.body["model"] == "o9"
+
+
+def test_the_package_offers_what_it_names() -> None:
+    assert all(getattr(wye, name) is not None for name in wye.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = wye.nothing
