@@ -108,7 +108,7 @@ def test_programs_run(block: Block, environment: dict[str, str], server: WyeServ
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_programs_print_what_is_shown_below_them(page: Path) -> None:
     for program, shown in re.findall(
-        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", page.read_text(), re.DOTALL | re.M
+        r"^```python\n((?:(?!```).)*)^```\n\n```text\n(.*?)^```$", page.read_text(), re.DOTALL | re.M
     ):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout == shown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterator
-from functools import cache
 from typing import Any
 
 import pytest
@@ -32,19 +31,11 @@ PAIRS = [(one, other) for one in SPOKEN for other in SPOKEN]
 CHUNK_SIZES = [1, 7, 64, 10**6]
 
 
-@cache
-def _said(dialect: str) -> str:
-    """What a request in each dialect looks like, as text: written by its codec."""
-    request = ChatRequest(
-        model="m",
-        max_tokens=9,
-        messages=[Message("system", [Text("Be brief.")]), Message("user", [Text("What grows?")])],
-    )
-    return json.encode_text(DIALECTS[dialect].encode_request(request, Losses(), Quirks()))
-
-
-def request_in(dialect: str) -> dict[str, Any]:
-    return json.decode(_said(dialect))
+def request_in(dialect: str, system: bool = False) -> dict[str, Any]:
+    """A small request as its codec says it."""
+    asked = [Message("system", [Text("Be brief.")])] * system + [Message("user", [Text("What grows?")])]
+    request = ChatRequest(model="m", max_tokens=9, messages=asked)
+    return json.decode(json.encode(DIALECTS[dialect].encode_request(request, Losses(), Quirks())))
 
 
 def answer() -> ChatResponse:
@@ -83,7 +74,8 @@ def folded(dialect: str, stream: bytes) -> ChatResponse:
 
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_a_request_is_said_in_every_other_dialect(one: str, other: str) -> None:
-    body = request_in(one)
+    system = "openai_completions" not in (one, other)  # which has no room for one
+    body = request_in(one, system)
     before = copy.deepcopy(body)
     asked = wye.convert_request(body, to=other, from_=one, model="m", stream=True)
     assert body == before
@@ -91,7 +83,7 @@ def test_a_request_is_said_in_every_other_dialect(one: str, other: str) -> None:
     assert json.decode(json.encode(asked.body)) == asked.body
     said = json.encode_text(asked.body)
     assert "What grows?" in said
-    assert "Be brief." in said
+    assert ("Be brief." in said) is system
     if not DIALECTS[other].model_in_path:
         assert asked.body["model"] == "m"
         assert asked.body["stream"] is True
@@ -170,7 +162,8 @@ def test_a_body_is_a_dict_its_bytes_or_its_text(body: Any) -> None:
 @pytest.mark.usefixtures("_one_moment")
 @pytest.mark.parametrize("one", SPOKEN)
 def test_the_same_dialect_says_the_same(one: str) -> None:
-    assert wye.convert_request(request_in(one), to=one, from_=one, model="m").body == request_in(one)
+    asked = request_in(one, system=one != "openai_completions")
+    assert wye.convert_request(asked, to=one, from_=one, model="m").body == asked
     assert wye.convert_response(answer_in(one), to=one, from_=one).body == answer_in(one)
 
 
@@ -292,15 +285,27 @@ circle: dict[str, Any] = {}
 circle["messages"] = circle
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        *(b"", b"{", b"[]", b"\xff{}", "", "null", '"\ud800"', "\ud800", b"[" * 100_000),
-        *({"messages": object()}, {"messages": "\ud800"}, circle),
-        *({("a",): 1}, None, 7, [CHAT]),
-    ],
-    ids=repr,
-)
+NO_OBJECTS: dict[str, Any] = {
+    "no bytes": b"",
+    "cut": b"{",
+    "an array": b"[]",
+    "no UTF-8": b"\xff{}",
+    "no text": "",
+    "null": "null",
+    "half a surrogate": "\ud800",
+    "half a surrogate in JSON": '"\\ud800"',
+    "too deep": b"[" * 100_000,
+    "an object of Python's": {"messages": object()},
+    "half a surrogate in a dict": {"messages": "\ud800"},
+    "a circle": circle,
+    "a key that is no text": {("a",): 1},
+    "nothing": None,
+    "a number": 7,
+    "a list": [CHAT],
+}
+
+
+@pytest.mark.parametrize("body", NO_OBJECTS.values(), ids=NO_OBJECTS)
 def test_what_is_no_json_object(body: Any) -> None:
     for convert in (
         lambda: wye.detect(body),

@@ -92,6 +92,8 @@ def detect_any(body: JsonObject) -> Dialect:
         return DIALECTS[_of_conversation(body)]
     if not _RESPONSES_MEMBERS.isdisjoint(body) or isinstance(body.get("prompt"), dict):
         return DIALECTS["openai_responses"]
+    if "prompt" in body and "model" in body:
+        return DIALECTS["openai_completions"]
     try:
         return family_of("", body)
     except BadRequest:

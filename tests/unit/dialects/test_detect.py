@@ -84,6 +84,7 @@ def test_the_route_says_what_a_body_needs(body: dict[str, Any]) -> None:
         ({"input": "Hi", "model": "m"}, "openai_responses"),
         ({"model": "m", "previous_response_id": "resp_1"}, "openai_responses"),
         ({"prompt": {"id": "pmpt_1"}}, "openai_responses"),
+        ({"prompt": "Hi", "model": "m", "max_tokens": 9}, "openai_completions"),
         ({"inputText": "Hi"}, "bedrock_titan"),
         ({"prompt": "Hi", "max_gen_len": 9}, "bedrock_llama"),
         ({"message": "Hi"}, "bedrock_cohere"),
@@ -116,10 +117,7 @@ SAME_FORM = {
 }
 """Dialects some of whose requests could as well be in another, which they are taken for."""
 
-BARE_PROMPTS = {
-    *("bedrock_cohere_prompt", "bedrock_llama", "bedrock_mistral_prompt", "bedrock_stability"),
-    "openai_completions",
-}
+BARE_PROMPTS = {"bedrock_cohere_prompt", "bedrock_llama", "bedrock_mistral_prompt", "bedrock_stability"}
 
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
