@@ -321,11 +321,14 @@ def test_what_is_no_answer_is_a_bad_answer(dialect: Dialect, body: dict[str, Any
 @ALL
 def test_an_answer_of_odd_types_is_read_leniently(dialect: Dialect) -> None:
     body = {
-        TITAN: {"results": [{"outputText": 1, "completionReason": 2, "tokenCount": True}], "inputTextTokenCount": "x"},
-        LLAMA: {"generation": "", "stop_reason": ["?"], "prompt_token_count": "x"},
-        MISTRAL: {"outputs": ["?"]},
-        COMMAND: {"generations": [{"text": None}], "id": 5},
-    }[dialect]
+        TITAN.name: {
+            "results": [{"outputText": 1, "completionReason": 2, "tokenCount": True}],
+            "inputTextTokenCount": "x",
+        },
+        LLAMA.name: {"generation": "", "stop_reason": ["?"], "prompt_token_count": "x"},
+        MISTRAL.name: {"outputs": ["?"]},
+        COMMAND.name: {"generations": [{"text": None}], "id": 5},
+    }[dialect.name]
     answer = dialect.decode_response(body)
     assert answer.choices[0].parts == []
     assert answer.usage is None
