@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import anthropic
+import msgspec
 import pytest
 from anthropic import beta_tool
 
-from tests import wire
+from tests import vendors, wire
+from tests.flow.agents import FAILED, OUTPUT, Agent, BedrockAgent, MessagesAgent, ResponsesAgent, Said
 from tests.flow.conftest import Start
+from tests.vendors import VENDORS
 from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.server import WyeServer
 
 THREAD: dict[str, Any] = {"type": "create"}
 
@@ -72,3 +77,188 @@ def test_what_openai_keeps_is_refused_where_another_upstream_answers(
     error = json.loads(body)["error"]
     assert (status, error["code"], error["param"]) == (400, "unsupported_content", member)
     assert wire.call(url, "/v1/responses", {"model": "m", "input": "Hi", member: None})[0] == 200
+
+
+AGENTS: dict[str, type[Agent]] = {"messages": MessagesAgent, "bedrock": BedrockAgent, "responses": ResponsesAgent}
+UPSTREAMS = {**VENDORS, "bedrock_claude": vendors.BEDROCK_CLAUDE}
+SAME = [("messages", "anthropic_messages"), ("bedrock", "bedrock_claude"), ("responses", "openai_responses")]
+PAIRS = [(a, u) for a in AGENTS for u in VENDORS if (a, u) != ("bedrock", "bedrock_converse")]
+PAIRS.append(("bedrock", "bedrock_claude"))
+pair_by_pair = pytest.mark.parametrize(("agent", "upstream_dialect"), PAIRS)
+both_ways = pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
+
+
+class Turn(msgspec.Struct):
+    """One call of an agent."""
+
+    headers: dict[str, str]
+    answer: bytes
+    sent: Said
+    heard: Any
+    """What the upstream got."""
+    text: str
+
+
+@cache
+def converse(agent: str, upstream_dialect: str, stream: bool) -> tuple[Turn, Turn]:
+    """A turn in which the model thinks and calls two tools, and the one with their results."""
+    vendor = UPSTREAMS[upstream_dialect]
+    one = AGENTS[agent]()
+    turns: list[Turn] = []
+    with FakeUpstream(vendor.script) as upstream, WyeServer(vendor.config(upstream.url)) as server:
+        for _ in range(2):
+            sent = json.loads(json.dumps(one.ask(stream)))
+            status, headers, answer = wire.call(server.url, one.path(stream), sent, headers=one.headers)
+            assert status == 200, answer
+            text = one.hear(answer, stream)
+            turns.append(Turn(headers, answer, sent, upstream.requests[-1].json(), text))
+    return turns[0], turns[1]
+
+
+def again(dialect: str, heard: Any) -> Any:
+    """What the upstream got as its own words of the turn before."""
+    if dialect == "openai_responses":
+        return [
+            item for item in heard["input"] if item.get("role", "assistant") == "assistant" and "output" not in item
+        ]
+    (message,) = [message for message in heard["messages"] if message["role"] == "assistant"]
+    return message if dialect == "openai_chat" else message["content"]
+
+
+def without(items: list[Said], *names: str) -> list[Said]:
+    return [{name: value for name, value in item.items() if name not in names} for item in items]
+
+
+def expected(dialect: str, agent: str) -> Any:
+    """What it said. Clients of Messages keep arguments as an object, whose spaces are lost with them."""
+    match dialect:
+        case "openai_chat" if agent == "responses":
+            return vendors.CHAT_MESSAGE
+        case "openai_chat":
+            calls = [{**call, "function": spaceless(call["function"])} for call in vendors.CHAT_CALLS]
+            return {**vendors.CHAT_MESSAGE, "tool_calls": calls}
+        case "openai_responses" if agent == "responses":
+            thoughts = [{**item, "content": None} for item in vendors.RESPONSES_OUTPUT[:2]]
+            return thoughts + without(vendors.RESPONSES_OUTPUT[2:], "status")
+        case "openai_responses":
+            # Messages have no ids for a text and a call; encrypted reasoning comes with its own.
+            text = {"type": "output_text", "text": vendors.WORD}
+            calls = without(vendors.RESPONSES_OUTPUT[3:], "id", "status")
+            message = {"type": "message", "role": "assistant", "content": [text]}
+            return [*vendors.RESPONSES_OUTPUT[:2], message, *map(spaceless, calls)]
+        case "bedrock_converse":
+            return vendors.CONVERSE_CONTENT
+        case _ if agent == "responses":
+            return without(vendors.CLAUDE_CONTENT, "caller")
+        case _:
+            return vendors.CLAUDE_CONTENT
+
+
+def spaceless(call: Said) -> Said:
+    return {**call, "arguments": json.dumps(json.loads(call["arguments"]), separators=(",", ":"))}
+
+
+def results(dialect: str, heard: Any) -> list[tuple[str, str]]:
+    """The results of tools in a request: the call's id, and the text."""
+
+    def text(content: Any) -> str:
+        return content if isinstance(content, str) else "".join(block["text"] for block in content)
+
+    match dialect:
+        case "openai_chat":
+            return [(m["tool_call_id"], text(m["content"])) for m in heard["messages"] if m["role"] == "tool"]
+        case "openai_responses":
+            return [(item["call_id"], text(item["output"])) for item in heard["input"] if "output" in item]
+        case "bedrock_converse":
+            blocks = [block["toolResult"] for block in heard["messages"][-1]["content"] if "toolResult" in block]
+            return [(block["toolUseId"], text(block["content"])) for block in blocks]
+        case _:
+            return [(block["tool_use_id"], text(block["content"])) for block in heard["messages"][-1]["content"]]
+
+
+@both_ways
+@pair_by_pair
+def test_a_models_words_and_the_results_of_its_tools_come_back_to_it(
+    agent: str, upstream_dialect: str, stream: bool
+) -> None:
+    first, second = converse(agent, upstream_dialect, stream)
+    assert first.text == vendors.WORD
+    assert again(upstream_dialect, second.heard) == expected(upstream_dialect, agent)
+    assert [text for _, text in results(upstream_dialect, second.heard)] == [FAILED, OUTPUT]
+    ids = {"openai_chat": "call", "openai_responses": "call", "bedrock_converse": "tooluse"}.get(
+        upstream_dialect, "toolu"
+    )
+    assert [call for call, _ in results(upstream_dialect, second.heard)] == [f"{ids}_1", f"{ids}_2"]
+    assert second.text == vendors.ANSWER
+    assert vendors.THOUGHT not in first.text + second.text
+
+
+@both_ways
+@pytest.mark.parametrize(("agent", "upstream_dialect"), SAME)
+def test_within_a_dialect_every_byte_goes_through(agent: str, upstream_dialect: str, stream: bool) -> None:
+    vendor = UPSTREAMS[upstream_dialect]
+    for turn, said in zip(converse(agent, upstream_dialect, stream), (vendor.calls, vendor.answers), strict=True):
+        model = {} if agent == "bedrock" else {"model": vendor.model}
+        assert turn.heard == turn.sent | model
+        whole = b"".join(piece for piece in said(stream).pieces if isinstance(piece, bytes))
+        # OpenAI's own streams of responses end without the terminator that many clients wait for.
+        assert turn.answer == whole + (wire.DONE if stream and agent == "responses" else b"")
+        assert "x-wye-loss" not in turn.headers
+
+
+def tools_of(heard: Any) -> list[str]:
+    """The functions that a model may call, whatever its dialect."""
+    tools = heard["toolConfig"]["tools"] if "toolConfig" in heard else heard["tools"]
+    found = [tool.get("function") or tool.get("toolSpec") or tool for tool in tools if "cachePoint" not in tool]
+    return [inner["name"] for tool in found for inner in tool.get("tools", [tool])]
+
+
+@pair_by_pair
+def test_every_tool_is_shown_to_the_model(agent: str, upstream_dialect: str) -> None:
+    first, second = converse(agent, upstream_dialect, stream=False)
+    assert tools_of(first.heard) == tools_of(first.sent) == tools_of(second.heard)
+    for tool in first.heard.get("tools", []):
+        function = tool.get("function", tool)
+        assert function.get("parameters", function.get("input_schema", function)) != {}
+
+
+@pytest.mark.parametrize("agent", ["messages", "bedrock"])
+def test_cache_marks_reach_claude_wherever_it_is_served(agent: str) -> None:
+    mark, hour = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
+    for upstream_dialect in ("anthropic_messages", "bedrock_claude"):
+        if (agent, upstream_dialect) in PAIRS:
+            _, second = converse(agent, upstream_dialect, stream=False)
+            blocks = [*second.heard["system"], *second.heard["tools"]]
+            blocks += [block for message in second.heard["messages"] for block in message["content"]]
+            assert [block["cache_control"] for block in blocks if "cache_control" in block] == [hour, hour] + [mark] * 3
+
+
+def test_cache_marks_reach_claude_through_converse() -> None:
+    _, second = converse("messages", "bedrock_converse", stream=False)
+    blocks = [*second.heard["system"], *second.heard["toolConfig"]["tools"]]
+    blocks += [block for message in second.heard["messages"] for block in message["content"]]
+    points = [(i, block["cachePoint"]) for i, block in enumerate(blocks) if "cachePoint" in block]
+    assert [point.get("ttl") for _, point in points] == ["1h", "1h", None, None, None]
+    assert all("cachePoint" not in blocks[i - 1] for i, _ in points)
+
+
+@pair_by_pair
+def test_what_an_agent_asks_for_is_said_or_named(agent: str, upstream_dialect: str) -> None:
+    """Every member of a request is in what the upstream hears, or in the header that names losses."""
+    first, _ = converse(agent, upstream_dialect, stream=False)
+    named = first.headers.get("x-wye-loss", "")
+    said = json.dumps(first.heard)
+    for member, value, other in (
+        ("context_management", "clear_thinking_20251015", "context_management"),
+        ("thinking", "31999", "budget_tokens"),
+        ("output_config", '"high"', "effort"),
+        ("metadata", "device_id", "user"),
+        ("prompt_cache_key", "0197c3f0-0000-7000-8000-000000000001", "prompt_cache_key"),
+        ("client_metadata", "installation_id", "client_metadata"),
+        ("include", "reasoning.encrypted_content", "include"),
+        ("text", "verbosity", "verbosity"),
+        ("reasoning", '"medium"', "effort"),
+        ("anthropic_beta", "interleaved-thinking-2025-05-14", "anthropic_beta"),
+    ):
+        if member in first.sent:
+            assert value in said or other in named, member

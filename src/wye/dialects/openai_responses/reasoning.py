@@ -135,10 +135,9 @@ def encode_thought(part: Thinking | Opaque | ToolCall, identity: str | None = No
 
 
 def sealed(thought: Thinking) -> str | None:
-    """Its `encrypted_content`: OpenAI's own as it is, what another vendor must get back as a seal."""
+    """Its `encrypted_content`: OpenAI's own as it is, another's as a seal: even where there is nothing to keep, it
+    tells whose thought it was, for OpenAI's models must not be shown it as theirs."""
     if thought.origin == ORIGIN:
         return thought.redacted
-    if thought.signature is None and thought.redacted is None and not (thought.extras or {}).keys() - {NAME}:
-        return None
     kept = Thinking("", thought.signature, thought.redacted, thought.id, thought.origin, thought.extras)
     return seal(kept)
