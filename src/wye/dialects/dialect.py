@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from wye.canon.embedding import EmbeddingRequest, EmbeddingResponse
 from wye.canon.events import Event
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
@@ -162,3 +163,26 @@ def demand_whole(request: ChatRequest, dialect: Dialect) -> None:
                 param=name,
                 code=code,
             )
+
+
+class EmbeddingDialect(msgspec.Struct, frozen=True, kw_only=True):
+    """A wire format of requests for vectors."""
+
+    name: str
+    """The key in extras and metrics: `openai_embeddings`."""
+    kin: str
+    """The name of the dialect whose errors and headers it shares."""
+    inputs_per_call: int
+    """How many inputs one request may hold."""
+    model_in_path: bool = False
+    """Whether a request's path names the model, and its body does not."""
+
+    decode_request: Callable[[JsonObject], EmbeddingRequest]
+    """Raises BadRequest or Unprocessable that name the member at fault. Never mutates the body."""
+    encode_request: Callable[[EmbeddingRequest, Losses], JsonObject]
+    """Adds to the losses; raises BadRequest for inputs and sizes that the model does not take."""
+    decode_response: Callable[[JsonObject, Mapping[bytes, bytes]], EmbeddingResponse]
+    """With the answer's headers, in lower case. Raises BadAnswer, or the upstream's own error when a 200 holds one."""
+    encode_response: Callable[[EmbeddingRequest, EmbeddingResponse, Losses], JsonObject]
+    usage_of: Callable[[bytes, Mapping[bytes, bytes]], Usage | None]
+    """The figures of an answer's bytes, looked up without decoding its vectors. Raises as `decode_response` does."""
