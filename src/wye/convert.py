@@ -19,10 +19,12 @@ from typing import overload
 import msgspec
 
 from wye.canon.events import End, Event, Failure, Start
+from wye.canon.fold import fold, unfold
+from wye.canon.free_text import as_functions, as_texts
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.detect import detect_any, named
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.dialect import Dialect, Quirks, demand_whole
 from wye.kernel.errors import BadAnswer, BadRequest, LossRefused, WyeError
 from wye.kernel.json import JsonObject, decode_answer, decode_body, encode
 
@@ -75,8 +77,13 @@ def convert_request(
         raise BadRequest(
             f"{source.name} leaves the model to the path and {target.name} needs it: give it", param="model"
         )
+    if target is not source:
+        demand_whole(request, source)
     losses = Losses()
-    said = target.encode_request(request, losses, quirks or Quirks())
+    quirks = quirks or Quirks(custom_tools=True)
+    if not (target.custom_tools and quirks.custom_tools):
+        request = as_functions(request, losses)
+    said = target.encode_request(request, losses, quirks)
     if strict:
         losses.refuse()
     return ConvertedRequest(
@@ -98,6 +105,8 @@ def convert_response(
     losses = Losses()
     if asked is not None:
         response.model = response.model or asked.model
+        if (texts := as_texts(asked)) is not None:
+            response = fold(texts(unfold(response)))
         if target.echo is not None:
             response = target.echo(asked, response)
     said = target.encode_response(response, losses)
@@ -165,6 +174,7 @@ class _Stream:
         """Why the answer broke off."""
         self._decoder = source.stream_decoder()
         self._encoder = target.stream_encoder(asked, self.losses)
+        self._texts = as_texts(asked)
         self._model = asked.model
         self._strict = strict
         self._over = False
@@ -180,7 +190,7 @@ class _Stream:
 
     def _said(self, events: list[Event]) -> bytes:
         said: list[bytes] = []
-        for event in events:
+        for event in self._texts(events) if self._texts is not None else events:
             if isinstance(event, Start):
                 event.model = event.model or self._model
             elif isinstance(event, Failure):

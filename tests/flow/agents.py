@@ -15,6 +15,7 @@ Said = dict[str, Any]
 NAMES = ("read_file", "run", "edit", "write", "search", "list", "fetch", "notebook", "todo", "ask_user", "task", "plan")
 OUTPUT = "2 passed \u2028 in 0.1 s"
 FAILED = "No such file: src/b.py"
+GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": 'start: "*** Begin Patch" LF hunk+'}
 LONG = "You write code. " * 400
 
 
@@ -168,6 +169,7 @@ class ResponsesAgent:
                     {**function, "name": name, "description": f"Can {name}.", "parameters": schema(name)}
                     for name in NAMES[:4]
                 ),
+                {"type": "custom", "name": "apply_patch", "description": "Edits files.", "format": GRAMMAR},
                 {"type": "namespace", "name": "mcp__docs", "description": "Documents.", "tools": inner},
             ],
             "tool_choice": "auto",

@@ -12,10 +12,10 @@ import pytest
 from anthropic import beta_tool
 
 from tests import vendors, wire
-from tests.flow.agents import FAILED, OUTPUT, Agent, BedrockAgent, MessagesAgent, ResponsesAgent, Said
+from tests.flow.agents import FAILED, GRAMMAR, OUTPUT, Agent, BedrockAgent, MessagesAgent, ResponsesAgent, Said
 from tests.flow.conftest import Start
 from tests.vendors import VENDORS
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
 
 THREAD: dict[str, Any] = {"type": "create"}
@@ -262,3 +262,82 @@ def test_what_an_agent_asks_for_is_said_or_named(agent: str, upstream_dialect: s
     ):
         if member in first.sent:
             assert value in said or other in named, member
+
+
+PATCH = '*** Begin Patch\n+ü = "\\u2028"\n*** End Patch'
+
+
+def patches(upstream_dialect: str, stream: bool) -> FakeAnswer:
+    """A model calls the tool whose input is free text: as a function, where its vendor has no such tools."""
+    arguments = json.dumps({"input": PATCH})
+    match upstream_dialect:
+        case "openai_chat":
+            call = {"id": "call_1", "type": "function", "function": {"name": "apply_patch", "arguments": arguments}}
+            delta = {"index": 0, **call, "function": {"name": "apply_patch", "arguments": arguments[:25]}}
+            rest = {"index": 0, "function": {"arguments": arguments[25:]}}
+            frames = [wire.OPENAI_ROLE, *(wire.openai_chunk({"tool_calls": [one]}) for one in (delta, rest))]
+            message = {"role": "assistant", "content": None, "tool_calls": [call]}
+            frames += [wire.openai_chunk({}, "tool_calls"), wire.DONE]
+            return event_stream(frames) if stream else json_body(vendors.chat_body(message, "tool_calls"))
+        case "anthropic_messages":
+            block = {"type": "tool_use", "id": "call_1", "name": "apply_patch", "input": {"input": PATCH}}
+            frames, body = vendors.claude_stream([block], "tool_use"), vendors.claude_body([block], "tool_use")
+            return event_stream(frames) if stream else json_body(body)
+        case "bedrock_converse":
+            use = {"toolUse": {"toolUseId": "call_1", "name": "apply_patch", "input": {"input": PATCH}}}
+            body = vendors.converse_body([use], "tool_use")
+            return vendors.aws_stream(vendors.converse_stream([use], "tool_use")) if stream else json_body(body)
+        case _:
+            item = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "apply_patch"}
+            done = {**item, "input": PATCH, "status": "completed"}
+            at = {"output_index": 0, "item_id": "ctc_1"}
+            events: list[Said] = [
+                {"type": "response.created", "response": vendors.response_body([], "in_progress")},
+                {"type": "response.output_item.added", "output_index": 0, "item": {**item, "input": ""}},
+                {"type": "response.custom_tool_call_input.delta", **at, "delta": PATCH},
+                {"type": "response.custom_tool_call_input.done", **at, "input": PATCH},
+                {"type": "response.output_item.done", "output_index": 0, "item": done},
+                {"type": "response.completed", "response": vendors.response_body([done])},
+            ]
+            frames = [b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events]
+            return event_stream(frames) if stream else json_body(vendors.response_body([done]))
+
+
+@both_ways
+@pytest.mark.parametrize("upstream_dialect", VENDORS)
+def test_a_tool_of_free_text_works_with_models_that_know_functions_only(
+    upstream_dialect: str, stream: bool, upstream: FakeUpstream
+) -> None:
+    vendor, agent = VENDORS[upstream_dialect], ResponsesAgent()
+    upstream.queue.extend([patches(upstream_dialect, stream), vendor.answers(stream)])
+    with WyeServer(vendor.config(upstream.url)) as server:
+        _, headers, answer = wire.call(server.url, agent.path(stream), agent.ask(stream))
+        agent.hear(answer, stream)
+        call, result = agent.items[-2:]
+        assert {k: call[k] for k in ("type", "call_id", "name", "input")} == {
+            "type": "custom_tool_call", "call_id": "call_1", "name": "apply_patch", "input": PATCH,
+        }  # fmt: skip
+        assert result["type"] == "custom_tool_call_output"
+        if stream and upstream_dialect != "openai_responses":
+            events = [event for event in wire.data_frames(answer) if event != "[DONE]"]
+            deltas = [e["delta"] for e in events if e["type"] == "response.custom_tool_call_input.delta"]
+            assert (len(deltas) > 1, "".join(deltas)) == (True, PATCH)
+        status, _, second = wire.call(server.url, agent.path(stream), agent.ask(stream))
+        assert status == 200, second
+        assert agent.hear(second, stream) == vendors.ANSWER
+    first, last = (heard.json() for heard in upstream.requests)
+    assert GRAMMAR["definition"] in json.dumps(first).replace('\\"', '"')
+    if upstream_dialect == "openai_responses":
+        assert "x-wye-loss" not in headers
+        assert again(upstream_dialect, last)[0]["input"] == PATCH
+        return
+    assert "tools[4].format" in headers["x-wye-loss"]
+    said = again(upstream_dialect, last)
+    match upstream_dialect:
+        case "openai_chat":
+            assert json.loads(said["tool_calls"][0]["function"]["arguments"]) == {"input": PATCH}
+        case "anthropic_messages":
+            assert said == [{"type": "tool_use", "id": "call_1", "name": "apply_patch", "input": {"input": PATCH}}]
+        case _:
+            assert said[0]["toolUse"]["input"] == {"input": PATCH}
+    assert [call for call, _ in results(upstream_dialect, last)] == ["call_1"]

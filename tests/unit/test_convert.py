@@ -11,13 +11,14 @@ import pytest
 import wye
 from wye.canon.fold import fold, unfold
 from wye.canon.loss import Losses
-from wye.canon.parts import Text
+from wye.canon.parts import Text, ToolCall
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Quirks
 from wye.dialects.registry import DIALECTS
 from wye.kernel import clock, ids, json
+from wye.kernel.errors import BadRequest
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -375,3 +376,43 @@ def test_the_package_offers_what_it_names() -> None:
     assert all(getattr(wye, name) is not None for name in wye.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         _ = wye.nothing
+
+
+PATCH: dict[str, Any] = {
+    "model": "m",
+    "input": "Fix it",
+    "tools": [{"type": "custom", "name": "patch", "format": {"type": "text"}}],
+    "stream": True,
+}
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_tools_of_free_text_are_functions_where_there_are_only_functions(native: bool) -> None:
+    chat = wye.convert_request(PATCH, to="openai_chat", quirks=None if native else Quirks()).body
+    assert chat["tools"][0]["type"] == ("custom" if native else "function")
+    claude = wye.convert_request(PATCH, to="anthropic")
+    assert [tool["input_schema"]["required"] for tool in claude.body["tools"]] == [["input"]]
+    assert "tools[0]" not in [loss.field for loss in claude.losses]
+
+
+def test_calls_of_such_tools_are_texts_again() -> None:
+    block = {"type": "tool_use", "id": "t1", "name": "patch", "input": {"input": "*** a"}}
+    reply = {"id": "1", "type": "message", "role": "assistant", "model": "c", "content": [block],
+             "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}}  # fmt: skip
+    whole = wye.convert_response(reply, to="responses", from_="anthropic", request=PATCH).body
+    events = unfold(DIALECTS["anthropic_messages"].decode_response(reply))
+    encoder = DIALECTS["anthropic_messages"].stream_encoder(ChatRequest(model="m", messages=[]), Losses())
+    stream = b"".join(encoder.encode(event) for event in events)
+    said = b"".join(wye.convert_stream([stream], to="responses", from_="anthropic", request=PATCH))
+    (call,) = folded("openai_responses", said).choices[0].parts
+    assert isinstance(call, ToolCall)
+    assert (call.kind, call.name, call.arguments) == ("custom", "patch", "*** a")
+    assert [(item["type"], item["input"]) for item in whole["output"]] == [("custom_tool_call", "*** a")]
+
+
+def test_what_a_vendor_keeps_is_no_ones_else_to_answer() -> None:
+    body = {**CHAT, "messages": CHAT["messages"][1:], "thread": {"type": "create"}}
+    assert wye.convert_request(body, to="anthropic", from_="anthropic").body["thread"] == {"type": "create"}
+    with pytest.raises(BadRequest) as refused:
+        wye.convert_request(body, to="openai", from_="anthropic")
+    assert refused.value.code == "thread_unsupported_request"

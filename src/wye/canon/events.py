@@ -8,6 +8,7 @@ that is complete. A Failure ends a stream instead of End.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -131,6 +132,8 @@ class Failure(msgspec.Struct):
 
 Delta = TextDelta | ThinkingDelta | SignatureDelta | RefusalDelta | ArgumentsDelta | CitationDelta | OpaqueDelta
 Event = Start | PartStart | Delta | PartEnd | Finish | UsageReport | Aside | Ping | End | Failure
+Rewrite = Callable[[list[Event]], list[Event]]
+"""Changes events on their way: called with each batch of an answer's, in order; keeps its own state."""
 
 _DELTAS = (TextDelta, ThinkingDelta, RefusalDelta, ArgumentsDelta, SignatureDelta, CitationDelta, OpaqueDelta)
 

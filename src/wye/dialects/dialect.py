@@ -82,6 +82,9 @@ class Quirks(msgspec.Struct, frozen=True):
     """Whether the role `developer` is understood; `system` is sent where it is not."""
     stream_usage: bool = True
     """Whether `stream_options.include_usage` may be asked for."""
+    custom_tools: bool = False
+    """Whether tools of free text are understood, where the dialect has them; functions of one text stand for them
+    elsewhere."""
     default_max_tokens: int = 4096
     """Sent where the dialect requires a limit and the caller gave none."""
 
@@ -118,6 +121,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     decode_response: Callable[[JsonObject], ChatResponse]
     """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
     encode_response: Callable[[ChatResponse, Losses], JsonObject]
+    custom_tools: bool = False
+    """Whether there are tools of free text."""
     kept_by_vendor: Mapping[str, str] = {}
     """Members of a request that stand for words which only the vendor has, and the code of the error that says so."""
     echo: Callable[[ChatRequest, ChatResponse], ChatResponse] | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import MappingProxyType
 from typing import Literal, Protocol
 
 import msgspec
 
-from wye.canon.events import Event
+from wye.canon.events import Rewrite
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, Quirks
@@ -39,8 +39,7 @@ class Adapted(msgspec.Struct):
     """A request made fit for one provider, and how to undo that in its answer."""
 
     request: ChatRequest
-    rewrite: Callable[[list[Event]], list[Event]] | None = None
-    """Called with each batch of the answer's events, in order; keeps its own state."""
+    rewrite: Rewrite | None = None
 
 
 class Provider(Protocol):

@@ -18,6 +18,7 @@ DIALECT = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    custom_tools=True,
     decode_usage=partial(decode_usage, dialect=NAME),
     stream_decoder=Decoder,
     stream_encoder=Encoder,

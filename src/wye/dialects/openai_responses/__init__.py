@@ -18,6 +18,7 @@ DIALECT = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    custom_tools=True,
     kept_by_vendor=dict.fromkeys(("previous_response_id", "conversation", "prompt"), "unsupported_content"),
     echo=echo,
     decode_usage=decode_usage,

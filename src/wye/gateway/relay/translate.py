@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
-from wye.canon.events import Event, Failure
+from wye.canon.events import Failure, Rewrite
 from wye.canon.fold import fold, unfold
+from wye.canon.free_text import as_functions, as_texts
 from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder, demand_whole
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
@@ -27,15 +26,19 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
     if upstream is not exchange.dialect:
         demand_whole(request, exchange.dialect)
     exchange.losses.clear()
+    asked, texts = request, None
+    if not (upstream.custom_tools and provider.quirks.custom_tools):
+        asked, texts = as_functions(request, exchange.losses), as_texts(request)
     adapted = await provider.adapt(
         msgspec.structs.replace(
-            request,
+            asked,
             model=deployment.model,
             stream=bool(exchange.stream),
             include_usage=True if exchange.stream and provider.quirks.stream_usage else None,
         ),
         exchange.losses,
     )
+    rewrite = _one_after_the_other(adapted.rewrite, texts)
     body = encode(upstream.encode_request(adapted.request, exchange.losses, provider.quirks))
     if exchange.strict:
         exchange.losses.refuse()
@@ -58,14 +61,14 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
                 deployment.clocks,
                 upstream.stream_decoder(),
                 exchange.listener or exchange.speaks.stream_encoder(request, exchange.losses),
-                adapted.rewrite,
+                rewrite,
             )
             await stream.open()
             return stream
         response = upstream.decode_response(await json_answer(reply, deployment.clocks))
         reply.close()
-        if adapted.rewrite is not None:
-            response = fold(adapted.rewrite(unfold(response)))
+        if rewrite is not None:
+            response = fold(rewrite(unfold(response)))
         if exchange.listener is not None:
             for event in unfold(response):
                 exchange.listener.encode(event)
@@ -79,6 +82,12 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         raise
 
 
+def _one_after_the_other(first: Rewrite | None, second: Rewrite | None) -> Rewrite | None:
+    if first is None or second is None:
+        return first or second
+    return lambda events: second(first(events))
+
+
 class TranslatedStream(RelayedStream):
     """Decodes the upstream's stream and says it in the caller's dialect."""
 
@@ -88,7 +97,7 @@ class TranslatedStream(RelayedStream):
         clocks: Clocks,
         decoder: StreamDecoder,
         encoder: StreamEncoder,
-        rewrite: Callable[[list[Event]], list[Event]] | None,
+        rewrite: Rewrite | None,
     ) -> None:
         super().__init__(reply, clocks)
         self._decoder = decoder
