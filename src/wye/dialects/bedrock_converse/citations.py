@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from wye.canon.loss import Losses
-from wye.canon.parts import Citation
+from wye.canon.loss import Losses, cannot_say
+from wye.canon.parts import Citation, Part, Text
 from wye.dialects.bedrock_converse.form import extras_with, form_of, merged, own_members
+from wye.dialects.bedrock_converse.name import NAME
 from wye.kernel.fields import Fields
 from wye.kernel.json import JsonObject, as_list
 
@@ -57,6 +58,21 @@ def plain_texts(value: Any) -> list[str] | None:
             case _:
                 return None
     return texts
+
+
+def encode_plain(parts: list[Part], what: str, path: str, inside: str, losses: Losses) -> list[JsonObject]:
+    """Texts as `[{"text": ...}]`, each called by its place `inside`. Raises BadRequest for parts that are no text."""
+    said: list[JsonObject] = []
+    for i, part in enumerate(parts):
+        if not isinstance(part, Text):
+            raise cannot_say(NAME, f"{what} that holds more than text", path)
+        at = f"{inside}[{i}]"
+        if part.citations:
+            losses.add(f"{at}.citations", f"{what} holds plain text", "info")
+        if part.cache is not None:
+            losses.add(f"{at}.cache_control", f"there are no cache points within {what}", "info")
+        said.append({"text": part.text} | own_members(part.extras, losses, at))
+    return said
 
 
 def _take_location(location: Fields, citation: Citation) -> JsonObject:

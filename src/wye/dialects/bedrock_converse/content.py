@@ -27,7 +27,7 @@ from wye.canon.parts import (
     ToolCall,
     ToolResult,
 )
-from wye.dialects.bedrock_converse.citations import decode_citation, encode_citation, pieces, plain_texts
+from wye.dialects.bedrock_converse.citations import decode_citation, encode_citation, encode_plain, pieces, plain_texts
 from wye.dialects.bedrock_converse.form import (
     OUTER,
     block,
@@ -135,7 +135,8 @@ def _guarded(outer: Fields) -> Part | None:
     if inner.has("image"):
         part = decode_image(inner, "image")
         if isinstance(part, Image):
-            _guard(part, {}, outer)
+            beside = (part.extras or {}).get(NAME, {}).pop(OUTER, {})
+            _guard(part, beside, outer)
         return part
     said = inner.fields("text")
     if said is None:
@@ -355,10 +356,7 @@ def _encode_citations(citations: list[Citation], path: str, losses: Losses, read
 
 
 def _encode_search_result(part: SearchResult, path: str, losses: Losses) -> JsonObject:
-    texts = [inner.text for inner in part.parts if isinstance(inner, Text)]
-    if len(texts) < len(part.parts):
-        raise cannot_say(NAME, "a search result that holds more than text", path)
-    content = [{"text": text} for text in texts]
+    content = encode_plain(part.parts, "a search result", path, f"{path}.content", losses)
     members: JsonObject = {"source": part.source, "title": part.title, "content": content}
     if part.citations is not None:
         members["citations"] = {"enabled": part.citations}

@@ -42,6 +42,7 @@ from wye.kernel.sse import Frame, SseDecoder
 
 _PADDING = "p"
 """A member of every event that only hides its length."""
+_SAID_OF_THINKING = frozenset({"text", "signature", "redactedContent"})
 
 
 _Told = tuple[str, bytes, bool]
@@ -257,6 +258,12 @@ class Decoder:
                     more = {**inner, OUTER: outer} if outer else inner
                     events.append(ThinkingDelta(block.index, "", extras=extras_with(more)))
                 events.append(SignatureDelta(block.index, signature))
+                return
+            case {"reasoningContent": {**inner}, **outer} if (
+                block is not None and block.kind is Thinking and not inner.keys() & _SAID_OF_THINKING
+            ):
+                more = {**inner, OUTER: outer} if outer else inner
+                events.append(ThinkingDelta(block.index, "", extras=extras_with(more)))
                 return
             case {"citation": {**citation}, **outer} if _continues(block, Text):
                 inner: JsonObject = {}

@@ -10,7 +10,7 @@ import re
 from wye.canon.extras import Extras
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Audio, Base64, Blocks, Document, FileId, Image, Part, PlainText, Text, Url
-from wye.dialects.bedrock_converse.citations import plain_texts
+from wye.dialects.bedrock_converse.citations import encode_plain, plain_texts
 from wye.dialects.bedrock_converse.form import OUTER, block_extras, form_of, own_members
 from wye.dialects.bedrock_converse.form import block as encode_block
 from wye.dialects.bedrock_converse.name import NAME
@@ -176,10 +176,8 @@ def encode_document(part: Document, path: str, losses: Losses) -> JsonObject:
         case Url():
             members["source"] = _place(part.source, "a document", path)
         case Blocks():
-            texts = [inner.text for inner in part.source.parts if isinstance(inner, Text)]
-            if len(texts) < len(part.source.parts):
-                raise cannot_say(NAME, "a document that holds more than text", f"{path}.source")
-            members["source"] = {"content": [{"text": text} for text in texts]}
+            at = f"{path}.source"
+            members["source"] = {"content": encode_plain(part.source.parts, "a document", at, f"{at}.content", losses)}
         case _:
             raise cannot_say(NAME, "a document by the id of a file", f"{path}.source")
     if part.context is not None:

@@ -72,7 +72,7 @@ def decode_input(body: JsonObject, path: str = "") -> ChatRequest:
         tool_choice=decode_tool_choice(tools) if tools else None,
         parallel_tool_calls=wishes.parallel_tool_calls,
         output=_decode_output(config, wishes),
-        metadata=fields.dict("requestMetadata"),
+        metadata=_decode_tags(fields),
         service_tier=tier.str("type") if tier else None,
     )
     if config is not None and wishes.effort is None:
@@ -100,6 +100,21 @@ def _decode_messages(fields: Fields) -> list[Message]:
         form: JsonObject = {"role": role} if role == "system" else {}
         messages.append(Message(role, parts, extras=extras_with(item.rest(), form)))
     return messages
+
+
+def _decode_tags(fields: Fields) -> JsonObject | None:
+    """Those that the service would take; any other stays an extra."""
+    given = fields.dict("requestMetadata")
+    if given is None:
+        return None
+    tags = {name: value for name, value in given.items() if _fits(name, value)}
+    if len(tags) < len(given):
+        fields.rest()["requestMetadata"] = {name: value for name, value in given.items() if name not in tags}
+    return tags
+
+
+def _fits(name: str, value: object) -> bool:
+    return isinstance(value, str) and bool(_TAG.fullmatch(name) and _TAG.fullmatch(value))
 
 
 def _decode_limit(sampling: Fields | None) -> int | None:
@@ -144,7 +159,10 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
     lifted = _leading_system(request.messages)
     body: JsonObject = {}
     if lifted:
-        system = [block for i in range(lifted) for block in _blocks(request.messages[i], i, losses, reader)]
+        system: list[JsonObject] = []
+        for i, message in enumerate(request.messages[:lifted]):
+            system += _blocks(message, i, losses, reader)
+            own_members(message.extras, losses, f"messages[{i}]")  # none of its own, or it had not been lifted
         body["system"] = [block for block in system if block != {"text": ""}]
     body["messages"] = _encode_messages(request, lifted, losses, reader)
     sampling = _encode_sampling(request, losses)
@@ -315,8 +333,7 @@ def _called(request: ChatRequest) -> list[str]:
 def _tags(metadata: JsonObject, losses: Losses) -> JsonObject:
     tags: JsonObject = {}
     for name, value in metadata.items():
-        fits = isinstance(value, str) and _TAG.fullmatch(name) and _TAG.fullmatch(value)
-        if fits and len(tags) < MAX_TAGS:
+        if _fits(name, value) and len(tags) < MAX_TAGS:
             tags[name] = value
         else:
             losses.add(f"metadata.{name}", "up to 16 short texts of letters, digits and : _ @ $ # = / + , - .", "info")

@@ -128,8 +128,12 @@ def take_finish(
         case {"stop_sequence": str(sequence), **more}:
             if more:
                 rest[FIELDS] = more
-        case {"delta": {"stop_sequence": str(sequence), **inner}, **more} if not inner and not more:
-            form[FIELDS] = fields
+        case {"delta": {"stop_sequence": str(sequence), **inner}, **more}:
+            form[FIELDS] = {"delta": {"stop_sequence": sequence}}
+            if inner:
+                more = {**more, "delta": inner}
+            if more:
+                rest[FIELDS] = more
         case _:
             rest[FIELDS] = fields
     reason = _REASONS.get(native, "stop") if isinstance(native, str) else None

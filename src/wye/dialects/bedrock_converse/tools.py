@@ -57,8 +57,9 @@ def decode_tool_choice(config: Fields) -> ToolChoice | None:
             choice.rest()["tool"] = named.rest()
         return ToolChoice("named", name, extras=extras_with(choice.rest()))
     for kind, mode in _MODES.items():
-        if choice.has(kind) and not choice.dict(kind):
-            return ToolChoice(mode, extras=extras_with(choice.rest()))
+        if choice.has(kind):
+            more = choice.dict(kind)
+            return ToolChoice(mode, extras=extras_with({**choice.rest(), **({kind: more} if more else {})}))
     raise BadRequest(f"{choice.path} must be one of auto, any, tool", param=choice.path)
 
 

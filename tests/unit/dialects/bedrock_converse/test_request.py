@@ -95,7 +95,7 @@ def encode_part(part: Part, role: Any = "user", model: str = "") -> tuple[Any, d
         (body(toolConfig={"tools": [{"toolSpec": {}}]}), BadRequest, "toolConfig.tools[0].toolSpec.name"),
         (body(toolConfig={"toolChoice": {}}), BadRequest, "toolConfig.toolChoice"),
         (body(toolConfig={"toolChoice": {"none": {}}}), BadRequest, "toolConfig.toolChoice"),
-        (body(toolConfig={"toolChoice": {"any": {"x": 1}}}), BadRequest, "toolConfig.toolChoice"),
+        (body(toolConfig={"toolChoice": {"any": 7}}), BadRequest, "toolConfig.toolChoice.any"),
         (body(toolConfig={"toolChoice": {"tool": {}}}), BadRequest, "toolConfig.toolChoice.tool.name"),
         (body(additionalModelRequestFields=7), BadRequest, "additionalModelRequestFields"),
         (body(outputConfig={"textFormat": {"type": "xml"}}), BadRequest, "outputConfig.textFormat.type"),
@@ -242,6 +242,11 @@ def test_what_may_not_nest_stays_whole_however_deep_it_goes(kind: str) -> None:
          [{"document": {"name": "K", "source": {"s3Location": {"uri": "s3://b/k"}}}}], {}),
         (Document(Blocks([Text("a"), Text("b")]), "K"),
          [{"document": {"name": "K", "source": {"content": [{"text": "a"}, {"text": "b"}]}}}], {}),
+        (SearchResult("s", "t", [Text("a", [Citation("block", "q")], CacheMark(), {"anthropic_messages": {"x": 1}})]),
+         [{"searchResult": {"source": "s", "title": "t", "content": [{"text": "a"}]}}],
+         {"messages[0].content[0].content[0].citations": "info",
+          "messages[0].content[0].content[0].cache_control": "info",
+          "messages[0].content[0].content[0].x": "warning"}),
         (Audio("AA", transcript="hi", id="a1"), [{"audio": {"format": "wav", "source": {"bytes": "AA"}}}],
          {"messages[0].content[0].id": "info", "messages[0].content[0].transcript": "warning"}),
         (Refusal("No."), [{"text": "No."}], {"messages[0].content[0].refusal": "info"}),
@@ -428,6 +433,14 @@ def test_system_prompts_are_lifted_as_far_as_they_lead() -> None:
     assert "system" not in said
     assert said["messages"][0]["role"] == "system"
     assert encode(request(Message("system", [Text("a")])))[0] == {"system": [{"text": "a"}], "messages": []}
+
+
+def test_members_of_other_dialects_beside_a_system_prompt_are_named() -> None:
+    losses = Losses()
+    system = Message("system", [Text("Be brief.")], extras={"openai_chat": {"mood": "grim"}})
+    wire = DIALECT.encode_request(ChatRequest("", [system, Message("user", [Text("Hi")])]), losses, Quirks())
+    assert wire["system"] == [{"text": "Be brief."}]
+    assert [loss.field for loss in losses] == ["messages[0].mood"]
 
 
 def test_a_guarded_image_may_be_in_the_system_prompt() -> None:
