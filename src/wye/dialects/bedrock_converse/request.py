@@ -6,6 +6,7 @@ The model and whether to stream are in the URL: a decoded request has neither, u
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Image, Opaque, Part, Text, ToolCall
@@ -107,7 +108,8 @@ def _decode_tags(fields: Fields) -> JsonObject | None:
     given = fields.dict("requestMetadata")
     if given is None:
         return None
-    tags = {name: value for name, value in given.items() if _fits(name, value)}
+    fitting = (name for name, value in given.items() if _fits(name, value))
+    tags = {name: given[name] for name in islice(fitting, MAX_TAGS)}
     if len(tags) < len(given):
         fields.rest()["requestMetadata"] = {name: value for name, value in given.items() if name not in tags}
     return tags

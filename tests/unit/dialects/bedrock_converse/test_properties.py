@@ -130,7 +130,9 @@ reasonings = st.one_of(
     st.just(Reasoning("disabled")),
 ).filter(lambda reasoning: reasoning.display not in ("auto", "concise", "detailed"))
 tooled = st.fixed_dictionaries({"tools": st.lists(tools, min_size=1, max_size=3)}, optional={"tool_choice": choices})
-tags = st.dictionaries(plain_words.map(lambda word: word.translate({ord(c): "_" for c in "()[]"})), st.just("v"))
+tags = st.dictionaries(
+    plain_words.map(lambda word: word.translate({ord(c): "_" for c in "()[]"})), st.just("v"), max_size=16
+)
 requests = st.builds(
     lambda turns, members, more: ChatRequest(**{"model": "", "messages": turns, **members, **more}),
     conversations,

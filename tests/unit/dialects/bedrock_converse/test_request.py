@@ -438,7 +438,9 @@ def test_system_prompts_are_lifted_as_far_as_they_lead() -> None:
 def test_members_of_other_dialects_beside_a_system_prompt_are_named() -> None:
     losses = Losses()
     system = Message("system", [Text("Be brief.")], extras={"openai_chat": {"mood": "grim"}})
-    wire = DIALECT.encode_request(ChatRequest("", [system, Message("user", [Text("Hi")])]), losses, Quirks())
+    wire = DIALECT.encode_request(
+        ChatRequest(model="", messages=[system, Message("user", [Text("Hi")])]), losses, Quirks()
+    )
     assert wire["system"] == [{"text": "Be brief."}]
     assert [loss.field for loss in losses] == ["messages[0].mood"]
 
@@ -480,6 +482,13 @@ def test_metadata_has_room_for_sixteen_tags() -> None:
     said, losses = encode(request(metadata={f"k{i}": "v" for i in range(18)}))
     assert len(said["requestMetadata"]) == 16
     assert losses == {"metadata.k16": "info", "metadata.k17": "info"}
+
+
+def test_tags_that_the_service_would_refuse_are_its_to_refuse() -> None:
+    wire = body(requestMetadata={**{f"k{i}": "v" for i in range(17)}, "né": "v"})
+    decoded = DIALECT.decode_request(wire)
+    assert decoded.metadata == {f"k{i}": "v" for i in range(16)}
+    assert encode(decoded) == (wire, {})
 
 
 F, G = FunctionTool("f", "d"), FunctionTool("g")
