@@ -68,7 +68,16 @@ class FakeAws(FakeUpstream):
                 raise Forbidden("The API key is not valid.", code="AccessDeniedException")
         else:
             self._signer(request, "bedrock")
-        if not request.json().get("messages"):
+        body = request.json()
+        if "inputText" in body:
+            vector = [len(body["inputText"]), 0.1]
+            return json_body({"embedding": vector, "embeddingsByType": {"float": vector}, "inputTextTokenCount": 3})
+        if "texts" in body:
+            answer = {"id": "e", "response_type": "embeddings_floats", "texts": body["texts"]}
+            vectors = [[len(text), 0.1] for text in body["texts"]]
+            tokens = {"x-amzn-bedrock-input-token-count": str(3 * len(vectors))}
+            return json_body({**answer, "embeddings": vectors}, **tokens)
+        if not body.get("messages"):
             return json_body({"message": "messages is required"}, 400, **{"x-amzn-ErrorType": "ValidationException"})
         return json_body(CONVERSE)
 

@@ -108,7 +108,10 @@ class App:
             if found.operation == "count_tokens":
                 await self._count(exchange, caller)
                 return
-            said = await self.pipeline.chat(exchange)
+            if found.embeddings is not None:
+                said = await self.pipeline.embed(exchange, found.embeddings)
+            else:
+                said = await self.pipeline.chat(exchange)
             if isinstance(said, Whole):
                 await answer(caller, 200, said.body, _lines(exchange))
             else:

@@ -12,10 +12,11 @@ import msgspec
 from wye.api.asgi import Scope
 from wye.api.routes import HOT_ROUTES, HotRoute
 from wye.dialects.bedrock_converse import invoke_body
+from wye.dialects.bedrock_embeddings import family_of_model as embeddings_of_model
 from wye.dialects.bedrock_invoke.families import family_of
 from wye.dialects.detect import detect, named
-from wye.dialects.dialect import Dialect
-from wye.dialects.registry import DIALECTS
+from wye.dialects.dialect import Dialect, EmbeddingDialect
+from wye.dialects.registry import DIALECTS, EMBEDDINGS
 from wye.gateway.exchange import Exchange
 from wye.kernel.json import decode, decode_body
 from wye.ports.provider import Operation
@@ -28,6 +29,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     operation: Operation
     dialect: Dialect
+    """Of the request, unless it is one for embeddings; of its errors in any case."""
     model: str = ""
     """"" where the body names it."""
     stream: bool | None = None
@@ -37,10 +39,18 @@ class Asked(msgspec.Struct, frozen=True):
     answer_dialect: Dialect | None = None
     signed: bool = False
     """Whether the caller may have signed the request as AWS's clients do."""
+    embeddings: EmbeddingDialect | None = None
+    """The dialect of a request for embeddings."""
+
+
+def _for_embeddings(dialect: EmbeddingDialect, model: str = "", *, signed: bool = False) -> Asked:
+    return Asked("embed", DIALECTS[dialect.kin], model, False, signed=signed, embeddings=dialect)
 
 
 _BY_PATH = {
-    path: Asked(
+    path: _for_embeddings(EMBEDDINGS[route.dialect])
+    if route.operation == "embed"
+    else Asked(
         route.operation,
         DIALECTS[route.dialect],
         detect=detect if route.detects else None,
@@ -79,6 +89,8 @@ def _of_model(raw_path: bytes) -> Asked | None:
     if route is None or not quoted:
         return None
     model = unquote_to_bytes(quoted).decode("utf-8", "replace")
+    if verb == b"invoke" and (dialect := embeddings_of_model(model)) is not None:
+        return _for_embeddings(dialect, model, signed=True)
     detects = partial(_family, model) if route.detects else None
     return Asked(route.operation, DIALECTS[route.dialect], model, route.stream, detects, signed=True)
 

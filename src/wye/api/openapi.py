@@ -19,6 +19,7 @@ _FORMATS: dict[str, tuple[str, list[str]]] = {
     "openai_chat": ("https://platform.openai.com/docs/api-reference/chat", ["model", "messages"]),
     "openai_responses": ("https://platform.openai.com/docs/api-reference/responses", ["model", "input"]),
     "openai_completions": ("https://platform.openai.com/docs/api-reference/completions", ["model", "prompt"]),
+    "openai_embeddings": ("https://platform.openai.com/docs/api-reference/embeddings", ["model", "input"]),
     "anthropic_messages": ("https://docs.anthropic.com/en/api/messages", ["model", "messages"]),
     "bedrock_converse": ("https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html", []),
     "bedrock_claude": ("https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html", []),

@@ -14,7 +14,8 @@ class HotRoute(NamedTuple):
     """With `{model}` where the path names the model."""
     operation: Operation
     dialect: str
-    """Of the request, and of the errors where the body must be looked at to know."""
+    """Of the request (with `embed` one of those that ask for vectors), and of the errors where the body must be looked
+    at to know."""
     summary: str
     detects: bool = False
     """Whether the body may be in another dialect, found by its form, and `target_format` may ask for another answer."""
@@ -56,6 +57,12 @@ HOT_ROUTES = (
         "chat",
         "openai_completions",
         "Continue a text, in the format of OpenAI's older API; streamed when `stream` is true.",
+    ),
+    HotRoute(
+        ("/v1/embeddings", "/embeddings"),
+        "embed",
+        "openai_embeddings",
+        "Turn texts into vectors, in OpenAI's format: as numbers, or as base64 when `encoding_format` asks for it.",
     ),
     HotRoute(
         ("/v1/messages",),

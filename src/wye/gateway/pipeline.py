@@ -7,11 +7,15 @@ Fallback ends at the first content byte: until then nothing has been said to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
+from wye.dialects.dialect import EmbeddingDialect
 from wye.gateway.cache.cache import AnswerCache
 from wye.gateway.cache.control import take_control
 from wye.gateway.deployment import Deployment, Route
+from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy import conversations
 from wye.gateway.policy.auth import Auth
@@ -26,6 +30,8 @@ from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamError
 from wye.kernel.json import encode
 from wye.ports.state import State
+
+Answer = TypeVar("Answer", Whole, Whole | Stream)
 
 
 class Pipeline:
@@ -91,6 +97,20 @@ class Pipeline:
         stream.close()
         self.settlement.end(exchange, stream.usage, failed=stream.failed)
 
+    async def embed(self, exchange: Exchange, dialect: EmbeddingDialect) -> Whole:
+        """Make the vectors that an authenticated caller asks for in that dialect. Raises WyeError."""
+        members = exchange.members = peek(exchange.body)
+        exchange.model = exchange.model or model_of(members, None)
+        self.settlement.begin(exchange)
+        answer: Whole | None = None
+        try:
+            route = self.router.route(exchange.model)
+            exchange.strict = exchange.strict or route.strict
+            answer = await self._begin(exchange, route, partial(embed, caller=dialect))
+            return answer
+        finally:
+            self.settlement.end(exchange, answer.usage if answer else None, failed=answer is None)
+
     async def count_tokens(self, exchange: Exchange) -> tuple[int, bool]:
         """Tokens of the request's input, and whether that figure is exact. Raises WyeError."""
         decode, body = exchange.dialect.decode_count, exchange.body
@@ -102,7 +122,12 @@ class Pipeline:
         # Without the model's tokenizer: about four bytes of text a token, in most languages and most vocabularies.
         return (counted, True) if counted is not None else (max(1, len(body) // 4), False)
 
-    async def _first(self, exchange: Exchange, route: Route) -> Whole | Stream:
+    def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
+        return self._begin(exchange, route, self._attempt)
+
+    async def _begin(
+        self, exchange: Exchange, route: Route, attempt: Callable[[Exchange, Deployment], Awaitable[Answer]]
+    ) -> Answer:
         """The first answer that begins well. Raises the last failure."""
         started_s = clock.monotonic_s()
         plan = route.plan(started_s, len(exchange.body) // 4)
@@ -117,10 +142,10 @@ class Pipeline:
             exchange.deployment = deployment
             health = deployment.health
             health.begin()
-            answer: Whole | Stream | None = None
+            answer: Answer | None = None
             wait_s = 0.0
             try:
-                answer = await self._attempt(exchange, deployment)
+                answer = await attempt(exchange, deployment)
             except (NoDeployment, UpstreamError) as error:
                 now_s = clock.monotonic_s()
                 exchange.note(f"{deployment.id}: {error.status} {error.code} after {now_s - started_s:.3f} s")

@@ -11,7 +11,7 @@ import msgspec
 from wye.canon.events import Rewrite
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.ports.transport import Clocks, HeaderMap, Reply
 
 Operation = Literal["chat", "count_tokens", "embed", "delete_response"]
@@ -50,6 +50,10 @@ class Provider(Protocol):
 
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         """The dialect in which to ask for this model: the caller's own where it is understood."""
+        ...
+
+    def embeds(self, model: str) -> EmbeddingDialect | None:
+        """The dialect in which to ask this model for embeddings; None where it makes none."""
         ...
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.bedrock_embeddings import family_of_model as embeddings_of_model
+from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamRefused
 from wye.kernel.json import decode_answer, encode
@@ -109,6 +110,9 @@ class BedrockProvider:
 
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         return caller if caller is self._family_of(model) else self._converse
+
+    def embeds(self, model: str) -> EmbeddingDialect | None:
+        return embeddings_of_model(model)
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)

@@ -17,7 +17,7 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Document, Image, Part, PlainText, Text, ToolResult
 from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import FunctionTool, Tool, ToolChoice
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
 from wye.ports.engine import Engine
@@ -97,6 +97,9 @@ class LocalProvider:
 
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         return self._dialect
+
+    def embeds(self, model: str) -> EmbeddingDialect | None:
+        return None
 
     async def call(self, call: Call) -> Reply:
         """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""

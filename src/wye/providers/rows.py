@@ -21,6 +21,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Those that all of its models understand; callers who speak none of them ask in the first."""
     models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Dialects of models that know only one, by name, with `*` for anything."""
+    embeddings: bool = False
+    """Whether it makes embeddings too, in OpenAI's format."""
     key_env: str = ""
     """The environment variable that holds the key."""
     auth: str = "authorization: Bearer {key}"

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
-from wye.dialects.dialect import Dialect, Quirks
+from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
+from wye.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
 from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.json import JsonError, as_object, decode, encode
 from wye.kernel.secret import Secret
@@ -81,6 +82,9 @@ class UpstreamProvider:
             if fnmatchcase(model, pattern):
                 return self._dialects[name]
         return self._dialects[caller.name if caller.name in self._row.dialects else self._row.dialects[0]]
+
+    def embeds(self, model: str) -> EmbeddingDialect | None:
+        return OPENAI_EMBEDDINGS if self._row.embeddings else None
 
     def call(self, call: Call) -> Awaitable[Reply]:
         if self.missing_key:
