@@ -48,15 +48,13 @@ CONTENT_WITHOUT_WORDS = {
     ("openai_responses", "openai_chat", "built_in_items"): "messages[1].content",
     ("openai_responses", "openai_chat", "output_without_a_call"): "messages[1].content",
     ("openai_responses", "openai_chat", "parts"): "messages[0].content[3]",
-    ("openai_responses", "openai_chat", "tools_parallel"): "messages[2].content[1].content[1]",
     ("openai_responses", "openai_chat", "unknown_members_everywhere"): "messages[0].content[3]",
     ("anthropic_messages", "openai_chat", "documents"): "messages[0].content[2]",
     ("anthropic_messages", "openai_chat", "images"): "messages[0].content[2]",
-    ("anthropic_messages", "openai_chat", "tools_parallel"): "messages[2].content[1].content[1]",
     ("anthropic_messages", "openai_responses", "documents"): "messages[0].content[4]",
 }
-"""Requests that the other dialect cannot say: audio, a document by its URL or with images in it, an image by its id or
-in a tool result, a message of which nothing is left."""
+"""Requests that the other dialect cannot say: audio, a document by its URL or with images in it, an image by its id,
+a message of which nothing is left."""
 
 
 INPUT_ELSEWHERE = {"conversation", "prompt", "state_without_input"}

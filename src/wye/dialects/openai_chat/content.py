@@ -139,9 +139,9 @@ def encode_cache(mark: CacheMark | None, losses: Losses, path: str) -> JsonObjec
     return {"cache_control": {"type": "ephemeral", **ttl, **own}}
 
 
-def encode_content(parts: list[Part], losses: Losses, path: str, *, text_only: bool = False) -> str | list[JsonObject]:
-    """Parts as a message's content. `text_only`: for tool messages. Raises BadRequest when nothing can be said."""
-    encoded = [encode_part(part, losses, f"{path}[{i}]", text_only=text_only) for i, part in enumerate(parts)]
+def encode_content(parts: list[Part], losses: Losses, path: str) -> str | list[JsonObject]:
+    """Parts as a message's content. Raises BadRequest when nothing can be said."""
+    encoded = [encode_part(part, losses, f"{path}[{i}]") for i, part in enumerate(parts)]
     said = [part for part in encoded if part is not None]
     if parts and not said:
         raise cannot_say(NAME, "a message that holds nothing else", path)
@@ -157,7 +157,7 @@ def joined(said: list[JsonObject]) -> str | list[JsonObject]:
     return said
 
 
-def encode_part(part: Part, losses: Losses, path: str, *, text_only: bool = False) -> JsonObject | None:
+def encode_part(part: Part, losses: Losses, path: str) -> JsonObject | None:
     """One part; None when it is reported as lost. Raises BadRequest for content that cannot be said."""
     match part:
         case Text():
@@ -167,8 +167,6 @@ def encode_part(part: Part, losses: Losses, path: str, *, text_only: bool = Fals
             return {"type": "text", "text": part.text, **encode_cache(part.cache, losses, path), **own}
         case Refusal():
             return {"type": "refusal", "refusal": part.text, **own_extras(part.extras, NAME, losses, path)}
-        case Image() | Audio() | Document() if text_only and not _is_text(part):
-            raise cannot_say(NAME, "anything but text in a tool result", path)
         case Image():
             return _encode_image(part, losses, path)
         case Audio():
@@ -196,10 +194,6 @@ def encode_part(part: Part, losses: Losses, path: str, *, text_only: bool = Fals
             raise cannot_say(NAME, "a tool call or result in this place", path)
         case _:
             assert_never(part)
-
-
-def _is_text(part: Part) -> bool:
-    return isinstance(part, Document) and isinstance(part.source, PlainText | Blocks)
 
 
 def _encode_image(part: Image, losses: Losses, path: str) -> JsonObject:

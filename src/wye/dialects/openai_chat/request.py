@@ -268,28 +268,33 @@ def _encode_output(output: OutputFormat, losses: Losses) -> JsonObject:
 
 def _encode_messages(request: ChatRequest, losses: Losses, quirks: Quirks) -> list[JsonObject]:
     messages: list[JsonObject] = []
+    media: list[JsonObject] = []
+    """What the tools gave beside texts: it waits for the end of their messages, which must follow each other."""
     for i, message in enumerate(request.messages):
         path = f"messages[{i}]"
         own = own_extras(message.extras, NAME, losses, path)
-        match message.role:
-            case "assistant":
-                said = _encode_assistant(message.parts, losses, path)
-            case "user" if any(isinstance(part, ToolResult) for part in message.parts):
-                messages += _encode_results(message.parts, losses, path)
-                others: list[Part] = [part for part in message.parts if not isinstance(part, ToolResult)]
-                if not others:
-                    continue
-                said = {"role": "user", "content": encode_content(others, losses, f"{path}.content")}
-            case _:
-                role = "system" if message.role == "developer" and not quirks.developer_role else message.role
-                said = {"role": role, "content": encode_content(message.parts, losses, f"{path}.content")}
+        others: list[Part] = message.parts
+        if message.role == "user" and any(isinstance(part, ToolResult) for part in message.parts):
+            messages += _encode_results(message.parts, media, losses, path)
+            others = [part for part in message.parts if not isinstance(part, ToolResult)]
+            if not others:
+                continue
+        if message.role == "assistant":
+            said = _encode_assistant(others, losses, path)
+        else:
+            role = "system" if message.role == "developer" and not quirks.developer_role else message.role
+            said = {"role": role, "content": encode_content(others, losses, f"{path}.content")}
         if message.name is not None:
             said["name"] = message.name
+        if media:
+            messages.append({"role": "user", "content": media})
+            media = []
         messages.append({**said, **own})
-    return messages
+    return [*messages, {"role": "user", "content": media}] if media else messages
 
 
-def _encode_results(parts: list[Part], losses: Losses, path: str) -> list[JsonObject]:
+def _encode_results(parts: list[Part], media: list[JsonObject], losses: Losses, path: str) -> list[JsonObject]:
+    """The tool messages; what they cannot hold is added to `media`."""
     results: list[JsonObject] = []
     for i, part in enumerate(parts):
         if not isinstance(part, ToolResult):
@@ -297,10 +302,21 @@ def _encode_results(parts: list[Part], losses: Losses, path: str) -> list[JsonOb
         at = f"{path}.content[{i}]"
         if part.is_error:
             losses.add(f"{at}.is_error", f"{NAME} cannot mark a tool's failure; its text says it")
-        content = encode_content(part.parts, losses, f"{at}.content", text_only=True)
+        texts: list[JsonObject] = []
+        before = len(media)
+        for j, below in enumerate(part.parts):
+            where = f"{at}.content[{j}]"
+            encoded = encode_part(below, losses, where)
+            if encoded is not None and encoded["type"] in ("image_url", "input_audio", "file"):
+                losses.add(where, f"{NAME} has only texts in a tool's result: this is said by the user after it")
+                media.append(encoded)
+            elif encoded is not None:
+                texts.append(encoded)
+        if part.parts and not texts and len(media) == before:
+            raise cannot_say(NAME, "a tool's result that holds nothing else", f"{at}.content")
         own = own_extras(part.extras, NAME, losses, at)
         cache = encode_cache(part.cache, losses, at)
-        results.append({"role": "tool", "tool_call_id": part.call_id, "content": content, **cache, **own})
+        results.append({"role": "tool", "tool_call_id": part.call_id, "content": joined(texts), **cache, **own})
     return results
 
 

@@ -394,9 +394,7 @@ def test_parts_of_other_dialects_are_said_or_reported(given: Part, said: Any, lo
         ("user", Document(Url("https://example.com/a.pdf"))),
         ("user", Document(Blocks([Image(Url("u"))]))),
         ("user", ToolCall("c", "f")),
-        ("user", ToolResult("c", [Image(Url("u"))])),
-        ("user", ToolResult("c", [Audio("UklG")])),
-        ("user", ToolResult("c", [Document(Base64("JVBE"))])),
+        ("user", ToolResult("c", [Image(FileId("f"))])),
         ("user", ToolResult("c", [Opaque(OTHER, {"type": "tool_reference"})])),
         ("user", Opaque(OTHER, {"type": "container_upload"})),
         ("assistant", Image(Url("u"))),
@@ -410,6 +408,33 @@ def test_content_that_cannot_be_said_is_refused(role: Any, given: Part) -> None:
         encode_parts(role, given)
     assert caught.value.code == "unsupported_content"
     assert (caught.value.param or "").startswith("messages[0].content")
+
+
+def test_what_a_tool_gave_beside_texts_is_said_after_the_results() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    seen = ToolResult("c", [Text("Look:"), Image(Url("https://example.com/a.png"))])
+    heard = ToolResult("d", [Audio("UklG", "wav"), Document(Base64("JVBE"))])
+    sound = {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}}
+    file = {"type": "file", "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBE"}}
+    tools = [
+        {"role": "tool", "tool_call_id": "c", "content": "Look:"},
+        {"role": "tool", "tool_call_id": "d", "content": ""},
+    ]
+    media = {"role": "user", "content": [image, sound, file]}
+    turns = [Message("user", [seen]), Message("user", [heard])]
+    after: list[tuple[list[Message], list[Any]]] = [
+        ([], []),
+        ([Message("user", [Text("So?")])], [{"role": "user", "content": "So?"}]),
+        ([Message("assistant", [Text("So.")])], [{"role": "assistant", "content": "So."}]),
+    ]
+    for more, said in after:
+        encoded, lost = encode(request(*turns, *more))
+        assert encoded["messages"] == [*tools, media, *said]
+        where = ("messages[0].content[0].content[1]", "messages[1].content[0].content[0]",
+                 "messages[1].content[0].content[1]")  # fmt: skip
+        assert lost == dict.fromkeys(where, "warning")
+    together, _ = encode(request(Message("user", [seen, Text("So?")])))
+    assert together["messages"] == [tools[0], {"role": "user", "content": [image]}, {"role": "user", "content": "So?"}]
 
 
 def test_tool_results_are_text_and_cannot_be_failures() -> None:
