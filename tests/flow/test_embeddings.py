@@ -119,6 +119,14 @@ def test_one_text_that_fails_fails_the_request_and_the_rest_is_let_go(start: Sta
         assert json.loads(body)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
 
 
+def test_who_asks_for_base64_gets_it_also_from_who_knows_only_numbers(start: Start, upstream: FakeUpstream) -> None:
+    upstream.script = lambda _: json_body(GOOD)
+    server = start(("openai", upstream))
+    _, _, body = wire.call(server.url, PATH, {**ASK, "encoding_format": "base64"})
+    assert json.loads(body)["data"][0]["embedding"] == "AAAAPw=="
+    assert wire.call(server.url, PATH, ASK)[2] == upstream.script(upstream.requests[0]).pieces[0]
+
+
 @pytest.mark.parametrize("found", [0, 1, 3])
 def test_as_many_vectors_as_inputs_or_none(found: int, start: Start) -> None:
     with FakeUpstream(lambda _: json_body({"embeddings": [[0.5]] * found})) as aws:

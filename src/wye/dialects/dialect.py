@@ -191,3 +191,5 @@ class EmbeddingDialect(msgspec.Struct, frozen=True, kw_only=True):
     encode_response: Callable[[EmbeddingRequest, EmbeddingResponse, Losses], JsonObject]
     usage_of: Callable[[bytes, Mapping[bytes, bytes]], Usage | None]
     """The figures of an answer's bytes, looked up without decoding its vectors. Raises as `decode_response` does."""
+    as_asked: Callable[[dict[str, Raw], bytes], bytes] | None = None
+    """An answer's bytes in the encoding that a request's members ask for, also where the upstream did not mind it."""

@@ -43,7 +43,8 @@ async def _pass_through(exchange: Exchange, deployment: Deployment, dialect: Emb
     if not dialect.model_in_path:
         body = encode({**exchange.members, "model": deployment.model_json})
     answer, headers = await _call(deployment, dialect, body, exchange.headers)
-    return Whole(answer, dialect.usage_of(answer, headers))
+    usage = dialect.usage_of(answer, headers)
+    return Whole(answer if dialect.as_asked is None else dialect.as_asked(exchange.members, answer), usage)
 
 
 async def _translate(

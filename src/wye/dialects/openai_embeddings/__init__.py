@@ -3,7 +3,7 @@
 from wye.dialects.dialect import EmbeddingDialect
 from wye.dialects.openai_embeddings.name import NAME
 from wye.dialects.openai_embeddings.request import MAX_INPUTS, decode_request, encode_request
-from wye.dialects.openai_embeddings.response import decode_response, encode_response, usage_of
+from wye.dialects.openai_embeddings.response import as_asked, decode_response, encode_response, usage_of
 
 DIALECT = EmbeddingDialect(
     name=NAME,
@@ -14,4 +14,5 @@ DIALECT = EmbeddingDialect(
     decode_response=decode_response,
     encode_response=encode_response,
     usage_of=usage_of,
+    as_asked=as_asked,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -18,7 +19,9 @@ from wye.dialects.openai_embeddings.name import NAME
 from wye.dialects.openai_errors import holds_error, refusal
 from wye.kernel.errors import BadAnswer
 from wye.kernel.fields import take
-from wye.kernel.json import JsonObject, Raw, as_list, as_object, decode_answer, type_name
+from wye.kernel.json import JsonObject, Raw, as_list, as_object, decode_answer, encode, type_name
+
+_NUMBERS = re.compile(rb'"embedding"\s*:\s*\[')
 
 
 def decode_response(body: JsonObject, headers: Mapping[bytes, bytes]) -> EmbeddingResponse:
@@ -120,3 +123,11 @@ def usage_of(body: bytes, headers: Mapping[bytes, bytes]) -> Usage | None:
     if seen is None or bytes(seen.error) != b"null":
         return decode_response(decode_answer(body), headers).usage
     return None if seen.usage is None else Usage(seen.usage.prompt_tokens)
+
+
+def as_asked(members: dict[str, Raw], body: bytes) -> bytes:
+    """Many servers know only numbers, and some clients take whatever comes for the base64 that they asked for."""
+    if bytes(members.get("encoding_format", b"")) != b'"base64"' or _NUMBERS.search(body) is None:
+        return body
+    request = EmbeddingRequest(model="", inputs=[], encoding="base64")
+    return encode(encode_response(request, decode_response(decode_answer(body), {}), Losses()))

@@ -144,6 +144,26 @@ def test_what_is_no_answer_has_no_figures(body: bytes) -> None:
         DIALECT.usage_of(body, {})
 
 
+@pytest.mark.parametrize(
+    ("asked", "vector", "told"),
+    [
+        (b'{"encoding_format":"base64"}', [0.5, 1], packed(0.5, 1)),
+        (b'{"encoding_format":"base64"}', packed(0.5, 1), packed(0.5, 1)),
+        (b'{"encoding_format":"float"}', [0.5, 1], [0.5, 1]),
+        (b'{"encoding_format":null}', [0.5, 1], [0.5, 1]),
+        (b"{}", [0.5, 1], [0.5, 1]),
+    ],
+)
+def test_vectors_come_as_they_were_asked_for_also_from_who_knows_only_numbers(
+    asked: bytes, vector: Any, told: Any
+) -> None:
+    assert DIALECT.as_asked is not None
+    body = wire(vector, x=1)
+    spaced = json.encode(body).replace(b'":', b'": ')
+    for written in (json.encode(body), spaced):
+        assert json.decode(DIALECT.as_asked(json.split_object(asked), written)) == wire(told, x=1)
+
+
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1), min_size=1))
 def test_vectors_come_back_as_they_were_in_either_encoding(vectors: list[list[float]]) -> None:
