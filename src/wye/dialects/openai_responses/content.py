@@ -148,11 +148,16 @@ def encode_cache(mark: CacheMark | None, losses: Losses, path: str) -> JsonObjec
     """As a member to merge: a breakpoint of OpenAI's, whichever of its dialects it came in."""
     if mark is None:
         return {}
-    for members in (mark.extras or {}).values():
-        if BREAKPOINT in members:
-            return {BREAKPOINT: members[BREAKPOINT]}
-    losses.add(f"{path}.cache_control", f"{NAME} caches by itself", "info")
-    return {}
+    at = f"{path}.cache_control"
+    points = [members[BREAKPOINT] for members in (mark.extras or {}).values() if BREAKPOINT in members]
+    if not points:
+        losses.add(at, f"{NAME} caches by itself", "info")
+        return {}
+    others = {
+        dialect: {name: value for name, value in members.items() if name != BREAKPOINT}
+        for dialect, members in (mark.extras or {}).items()
+    }
+    return {BREAKPOINT: points[0], **own_extras(others, NAME, losses, at)}
 
 
 def encode_part(

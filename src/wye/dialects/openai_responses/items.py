@@ -104,11 +104,12 @@ def _decode_result(fields: Fields) -> ToolResult:
     return result
 
 
-def encode_input(messages: list[Message], losses: Losses) -> list[JsonObject]:
+def encode_input(messages: list[Message], losses: Losses, first: int = 0) -> list[JsonObject]:
+    """The items of all messages from the `first` on."""
     items: list[JsonObject] = []
     calls = [part for message in messages for part in message.parts if isinstance(part, ToolCall)]
     custom = {call.id for call in calls if call.kind == "custom"}
-    for i, message in enumerate(messages):
+    for i, message in enumerate(messages[first:], first):
         path = f"messages[{i}]"
         if message.name is not None:
             losses.add(f"{path}.name", f"participants have no names in {NAME}")
@@ -124,6 +125,8 @@ def encode_input(messages: list[Message], losses: Losses) -> list[JsonObject]:
                 others = True
         if others or not message.parts:
             items.append(_encode_message(message, losses, path))
+        else:
+            own_extras(message.extras, NAME, losses, path)
     return items
 
 

@@ -49,17 +49,16 @@ def decode_item(value: Any) -> list[Part]:
 def _decode_message(left: JsonObject) -> list[Part]:
     """The texts of a message; none when there is one that is not understood, or none at all."""
     contents = as_list(left.pop("content")) or [] if "content" in left else []
-    parts: list[Part] = []
+    parts: list[Text | Refusal] = []
     for content in contents:
         part = decode_content_part(content)
         if part is None:
             return []
         parts.append(part)
     members = {name: value for name, value in left.items() if (name, value) not in _FIXED}
-    for part in parts[:1]:
-        if isinstance(part, Text | Refusal):
-            begin_message(part, members, {})
-    return parts
+    if parts:
+        begin_message(parts[0], members, {})
+    return [*parts]
 
 
 _FIXED = (("type", "message"), ("role", "assistant"))
@@ -102,7 +101,7 @@ def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, los
         if item is None:
             continue
         items.append(item)
-        if item["type"] == "message":
+        if isinstance(group[0], Text | Refusal):
             for content in item["content"]:
                 share_logprobs(content, left, all_of_them=last)
     return items

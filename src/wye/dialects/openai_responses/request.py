@@ -7,7 +7,7 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Text
 from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
 from wye.dialects.dialect import Quirks
-from wye.dialects.openai_responses.content import decode_content, extras_with, form_of, own_members
+from wye.dialects.openai_responses.content import decode_content, encode_part, extras_with, form_of, own_members
 from wye.dialects.openai_responses.items import decode_input, encode_input
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.tools import (
@@ -130,11 +130,10 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
     """`quirks` say nothing that matters here: there is one way to say each setting."""
     own, form = own_members(request.extras, losses, "")
     body: JsonObject = {"model": request.model}
-    messages = request.messages
-    if messages and form_of(messages[0].extras).get("instructions"):
-        body["instructions"] = "".join(part.text for part in messages[0].parts if isinstance(part, Text))
-        messages = messages[1:]
-    items = encode_input(messages, losses)
+    instructions = instructions_of(request)
+    if instructions is not None:
+        body["instructions"] = _encode_instructions(instructions, losses)
+    items = encode_input(request.messages, losses, 0 if instructions is None else 1)
     if form.get("input") == "text" and len(items) == 1:
         body["input"] = items[0]["content"][0]["text"]
     elif items or form.get("input") != "absent":
@@ -155,6 +154,18 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
         _encode_reasoning(request.reasoning, body, losses)
     _report_unsaid(request, losses)
     return {**body, **own}
+
+
+def instructions_of(request: ChatRequest) -> Message | None:
+    """The message that is no item of the input."""
+    first = request.messages[0] if request.messages else None
+    return first if first is not None and form_of(first.extras).get("instructions") else None
+
+
+def _encode_instructions(message: Message, losses: Losses) -> str:
+    own_extras(message.extras, NAME, losses, "messages[0]")
+    texts = [encode_part(part, losses, f"messages[0].content[{i}]") for i, part in enumerate(message.parts)]
+    return "".join(text["text"] for text in texts if text is not None)
 
 
 def _encode_tools(request: ChatRequest, body: JsonObject, losses: Losses) -> None:

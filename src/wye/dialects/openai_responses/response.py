@@ -17,11 +17,11 @@ from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Quirks
-from wye.dialects.openai_responses.content import extras_with, form_of, own_members
+from wye.dialects.openai_responses.content import extras_with, own_members
 from wye.dialects.openai_responses.errors import refusal
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.output import COMPLETED, decode_output, encode_output, logprobs_of
-from wye.dialects.openai_responses.request import encode_request
+from wye.dialects.openai_responses.request import encode_request, instructions_of
 from wye.dialects.openai_responses.tools import in_namespace, spaces_of
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer
@@ -188,7 +188,8 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     body = encode_head(response.id, response.model, response.created, response.service_tier, response.extras, losses)
     finish(body, choice.finish_reason, choice.stop_sequence, choice.extras, losses)
     body["output"] = encode_output(choice.parts, choice.logprobs, body["status"], losses)
-    body["usage"] = None if response.usage is None else encode_usage(response.usage, losses)
+    if response.usage is not None:
+        body["usage"] = encode_usage(response.usage, losses)
     return body
 
 
@@ -239,6 +240,6 @@ def echo(request: ChatRequest, response: ChatResponse) -> ChatResponse:
 
 def repeated(request: ChatRequest) -> Extras:
     """The settings of a request, as its answer repeats them."""
-    instructions = [message for message in request.messages[:1] if form_of(message.extras).get("instructions")]
-    said = encode_request(replace(request, messages=instructions), Losses(), Quirks())
+    instructions = instructions_of(request)
+    said = encode_request(replace(request, messages=[instructions] if instructions else []), Losses(), Quirks())
     return {NAME: {FORM: {**SETTINGS, **{name: said[name] for name in _REPEATED if name in said}}}}

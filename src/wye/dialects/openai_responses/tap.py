@@ -46,7 +46,7 @@ def usage_of(body: bytes) -> Usage | None:
         seen = _answers.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         seen = None
-    if seen is None or bytes(seen.error) != b"null":
+    if seen is None or bytes(seen.error) != b"null" or not bytes(seen.output).startswith(b"["):
         return decode_response(decode_answer(body)).usage
     usage = seen.usage
     if usage is None:
