@@ -76,7 +76,8 @@ results = st.builds(ToolResult, words, st.lists(images, min_size=1, max_size=2),
     lambda call, text: ToolResult(call, [Text(text)]), words, words
 )
 calls = st.builds(
-    lambda call, kind: msgspec.structs.replace(call, kind=kind),
+    # A result is of its call's kind: ids tell them apart, so that no function's result answers a custom call.
+    lambda call, kind: msgspec.structs.replace(call, kind=kind, id=f"{kind} {call.id}"),
     st.builds(ToolCall, words, words, words, extras=extras),
     st.sampled_from(["function", "custom"]),
 )
