@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from wye.canon.extras import Extras
@@ -37,3 +39,22 @@ class Usage(msgspec.Struct):
             reasoning_tokens=self.reasoning_tokens if later.reasoning_tokens is None else later.reasoning_tokens,
             extras=extras or None,
         )
+
+
+def total_of(reports: Sequence[Usage | None]) -> Usage | None:
+    """The figures of several answers together; None where no answer has any. Extras are not added up."""
+    known = [report for report in reports if report is not None]
+    if not known:
+        return None
+    return Usage(
+        input_tokens=_sum([report.input_tokens for report in known]),
+        output_tokens=_sum([report.output_tokens for report in known]),
+        cached_tokens=_sum([report.cached_tokens for report in known]),
+        cache_write_tokens=_sum([report.cache_write_tokens for report in known]),
+        reasoning_tokens=_sum([report.reasoning_tokens for report in known]),
+    )
+
+
+def _sum(figures: list[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None

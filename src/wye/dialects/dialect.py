@@ -118,6 +118,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """Raises BadRequest or Unprocessable that name the member at fault. Never mutates the body."""
     encode_request: Callable[[ChatRequest, Losses, Quirks], JsonObject]
     """Adds to the losses; raises BadRequest for content that the dialect cannot say."""
+    split: Callable[[JsonObject], list[JsonObject]] | None = None
+    """A request that gives several inputs at once as the requests that it stands for; None where no request does."""
     decode_response: Callable[[JsonObject], ChatResponse]
     """Raises BadAnswer, or the upstream's own error when a 200 holds one."""
     encode_response: Callable[[ChatResponse, Losses], JsonObject]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
+from functools import partial
 
 from msgspec.structs import replace
 
 from wye.canon.embedding import EmbeddingRequest, EmbeddingResponse
-from wye.canon.usage import Usage
+from wye.canon.usage import total_of
 from wye.dialects.dialect import EmbeddingDialect
 from wye.dialects.registry import DIALECTS
+from wye.gateway.at_once import at_once
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Whole
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
@@ -19,9 +20,6 @@ from wye.kernel.errors import BadAnswer, NotFound
 from wye.kernel.json import decode_answer, decode_body, encode
 from wye.ports.provider import Call
 from wye.ports.transport import HeaderMap
-
-_AT_ONCE = 8
-"""Calls of one request under way together, where a model takes fewer inputs a call than the caller gives."""
 
 
 async def embed(exchange: Exchange, deployment: Deployment, caller: EmbeddingDialect) -> Whole:
@@ -57,21 +55,9 @@ async def _translate(
     bodies = [encode(upstream.encode_request(part, exchange.losses)) for part in parts]
     if exchange.strict:
         exchange.losses.refuse()
-    answers: list[EmbeddingResponse | None] = [None] * len(parts)
-    left = iter(range(len(parts)))
-
-    async def work() -> None:
-        for i in left:
-            answers[i] = await _ask(deployment, upstream, parts[i], bodies[i])
-
-    workers = [asyncio.create_task(work()) for _ in range(min(_AT_ONCE, len(parts)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-    response = _joined([answer for answer in answers if answer is not None])
+    asked = zip(parts, bodies, strict=True)
+    answers = await at_once([partial(_ask, deployment, upstream, part, body) for part, body in asked])
+    response = _joined(answers)
     return Whole(encode(caller.encode_response(request, response, exchange.losses)), response.usage)
 
 
@@ -93,14 +79,13 @@ async def _ask(
 
 def _joined(answers: list[EmbeddingResponse]) -> EmbeddingResponse:
     """One answer of many. Members that only their dialect understands are those of the first."""
-    figures = [answer.usage for answer in answers if answer.usage is not None]
     first = answers[0]
     if len(answers) == 1:
         return first
     return EmbeddingResponse(
         model=first.model,
         embeddings=[embedding for answer in answers for embedding in answer.embeddings],
-        usage=Usage(sum(figure.input_tokens or 0 for figure in figures)) if figures else None,
+        usage=total_of([answer.usage for answer in answers]),
         extras=first.extras,
     )
 

@@ -22,13 +22,14 @@ from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.relay.passthrough import pass_through
 from wye.gateway.relay.peek import model_of, peek, stream_of
+from wye.gateway.relay.several import translate_several
 from wye.gateway.relay.translate import translate
 from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamError
-from wye.kernel.json import encode
+from wye.kernel.json import decode_body, encode
 from wye.ports.state import State
 
 Answer = TypeVar("Answer", Whole, Whole | Stream)
@@ -173,4 +174,8 @@ class Pipeline:
         same = upstream is exchange.speaks and upstream is exchange.dialect
         if same and deployment.provider.passthrough and exchange.listener is None:
             return pass_through(exchange, deployment)
+        if exchange.dialect.split is not None and exchange.listener is None:
+            bodies = exchange.dialect.split(decode_body(exchange.body))
+            if len(bodies) > 1:
+                return translate_several(exchange, deployment, upstream, bodies)
         return translate(exchange, deployment, upstream)

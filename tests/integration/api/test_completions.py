@@ -69,11 +69,42 @@ def test_a_text_is_continued(path: str, server: WyeServer, upstream: FakeUpstrea
 
 
 @pytest.mark.parametrize("prompt", [["a", "b"], [[1, 2], [3]]])
-def test_several_prompts_and_token_ids_go_to_who_understands_them(prompt: Any, client: openai.OpenAI) -> None:
+def test_several_prompts_and_token_ids_go_to_who_understands_them(
+    prompt: Any, client: openai.OpenAI, upstream: FakeUpstream
+) -> None:
     completion = client.completions.create(model="own/base", prompt=prompt)
     assert [item.index for item in completion.choices] == [0, 1]
-    with pytest.raises(openai.BadRequestError, match="prompt holds"):
-        client.completions.create(model="vendor/gpt-4o", prompt=prompt)
+    assert upstream.requests[-1].json()["prompt"] == prompt
+
+
+def test_a_model_for_conversations_is_asked_once_for_each_prompt(client: openai.OpenAI, upstream: FakeUpstream) -> None:
+    before = len(upstream.requests)
+    prompts = [f"{i}:" for i in range(20)]
+    completion = client.completions.create(model="vendor/gpt-4o", prompt=prompts, echo=True, suffix=".")
+    assert [(item.index, item.text) for item in completion.choices] == [
+        (i, f"{prompt}Hello there") for i, prompt in enumerate(prompts)
+    ]
+    assert completion.usage is not None
+    assert completion.usage.prompt_tokens == 20 * wire.OPENAI_USAGE["prompt_tokens"]
+    assert sorted(request.json()["messages"][0]["content"] for request in upstream.requests[before:]) == sorted(prompts)
+    for options, words in (
+        ({"prompt": [[1, 2], [3]]}, "token ids"),
+        ({"prompt": ["a", "b"], "stream": True}, "holds 2 texts, and this model streams one"),
+        ({"prompt": ["a"] * 129}, "129 texts, and one request at most 128"),
+    ):
+        with pytest.raises(openai.BadRequestError, match=words) as caught:
+            client.completions.create(model="vendor/gpt-4o", **options)  # pyright: ignore
+        assert caught.value.param == "prompt"
+
+
+def test_one_prompt_that_fails_fails_the_request(server: WyeServer, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body({"error": {"message": "Too long", "type": "invalid_request_error"}}, 400))
+    body = {"model": "vendor/gpt-4o", "prompt": ["a", "b", "c"], "suffix": "."}
+    status, _, answer = wire.call(server.url, "/v1/completions", body)
+    assert (status, json.loads(answer)["error"]["message"]) == (400, "Too long")
+    status, headers, _ = wire.call(server.url, "/v1/completions", body)
+    assert status == 200
+    assert headers["x-wye-loss"].startswith("suffix, system_fingerprint")
 
 
 @pytest.mark.parametrize("counted", [False, True])

@@ -6,7 +6,7 @@ from wye.dialects.dialect import Dialect
 from wye.dialects.openai_completions.decoder import Decoder
 from wye.dialects.openai_completions.encoder import Encoder
 from wye.dialects.openai_completions.name import NAME
-from wye.dialects.openai_completions.request import decode_request, encode_request
+from wye.dialects.openai_completions.request import decode_request, encode_request, split
 from wye.dialects.openai_completions.response import decode_response, echo, encode_response
 from wye.dialects.openai_errors import decode_error, encode_error, encode_stream_error
 from wye.dialects.openai_tap import tap_of
@@ -16,6 +16,7 @@ DIALECT = Dialect(
     name=NAME,
     decode_request=decode_request,
     encode_request=encode_request,
+    split=split,
     decode_response=decode_response,
     encode_response=encode_response,
     echo=echo,

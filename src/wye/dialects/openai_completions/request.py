@@ -15,11 +15,23 @@ from wye.kernel.fields import Fields
 from wye.kernel.json import JsonObject, as_list, type_name
 
 DEFAULT_MAX_TOKENS = 16
+MAX_PROMPTS = 128
+"""Texts of one request for models that continue one at a time."""
 
 _PLAIN = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "seed", "n", "user")
 """Members that have one name here and in the canonical form."""
 _UNSAID = ("top_k", "verbosity", "reasoning", "tool_choice", "parallel_tool_calls")
 _BOOKKEEPING = ("cache", "metadata", "service_tier", "store", "prompt_cache_key")
+
+
+def split(body: JsonObject) -> list[JsonObject]:
+    """A request for each of several texts, which a stream would mix. Raises BadRequest for too many of them."""
+    prompts = as_list(body.get("prompt")) or []
+    if len(prompts) < 2 or body.get("stream") or not all(isinstance(text, str) for text in prompts):
+        return [body]
+    if len(prompts) > MAX_PROMPTS:
+        raise BadRequest(f"prompt holds {len(prompts)} texts, and one request at most {MAX_PROMPTS}", param="prompt")
+    return [{**body, "prompt": text} for text in prompts]
 
 
 def decode_request(body: JsonObject) -> ChatRequest:
@@ -71,7 +83,7 @@ def _decode_prompt(fields: Fields) -> str:
         raise BadRequest(f"{path} must be a string, not {type_name(prompt)}", param=path)
     if all(isinstance(text, str) for text in several):
         raise BadRequest(
-            f"{path} holds {len(several)} texts, and this model continues one a request: send a request for each",
+            f"{path} holds {len(several)} texts, and this model streams one answer a request: send a request for each",
             param=path,
             code="unsupported_content",
         )

@@ -175,5 +175,31 @@ def test_usage_is_asked_for_where_the_upstream_understands_it() -> None:
     assert [loss.field for loss in losses] == ["stream_options.include_usage"]
 
 
+@pytest.mark.parametrize(
+    ("members", "count"),
+    [
+        ({"prompt": "a"}, 1),
+        ({"prompt": ["a"]}, 1),
+        ({"prompt": ["a", "b"]}, 2),
+        ({"prompt": ["a", "b"], "stream": True}, 1),
+        ({"prompt": ["a", 1]}, 1),
+        ({"prompt": [[1], [2]]}, 1),
+        ({}, 1),
+    ],
+)
+def test_several_texts_stand_for_as_many_requests(members: dict[str, Any], count: int) -> None:
+    assert DIALECT.split is not None
+    bodies = DIALECT.split({"model": "m", "n": 2, **members})
+    assert len(bodies) == count
+    if count == 2:
+        assert bodies == [{"model": "m", "n": 2, "prompt": prompt} for prompt in "ab"]
+
+
+def test_too_many_texts_are_refused() -> None:
+    assert DIALECT.split is not None
+    with pytest.raises(BadRequest, match="at most 128"):
+        DIALECT.split({"prompt": ["a"] * 129})
+
+
 def test_what_only_says_a_default_is_kept_as_form() -> None:
     assert decode(echo=True, suffix="").extras == {NAME: {FORM: {"suffix": "", "echo": True}}}
