@@ -27,6 +27,8 @@ READ = '{"path": "src/b.py", "limit": 20}'
 """Arguments as the model wrote them, spaces and all."""
 RUN = '{"command":"make test"}'
 ANSWER = "All is well."
+ADA = '{"name": "Ada", "age": 36}'
+"""What a model says that is asked for a person."""
 
 Said = dict[str, Any]
 
@@ -148,15 +150,6 @@ RESPONSES_OUTPUT: list[Said] = [
         "name": "run",
         "arguments": RUN,
     },
-]
-RESPONSES_ANSWER: list[Said] = [
-    {
-        "id": "msg_2",
-        "type": "message",
-        "role": "assistant",
-        "status": "completed",
-        "content": [{"type": "output_text", "text": ANSWER, "annotations": [], "logprobs": []}],
-    }
 ]
 RESPONSES_USAGE = {
     "input_tokens": 11,
@@ -316,30 +309,40 @@ class Vendor(msgspec.Struct, frozen=True):
     """Its section of the configuration, for the address of the fake."""
     calls: Callable[[bool], FakeAnswer]
     """Thinks, says a word and calls two tools; streamed or whole."""
-    answers: Callable[[bool], FakeAnswer]
-    """Says ANSWER."""
+    says: Callable[[str, bool], FakeAnswer]
+    """Says this text and no more."""
     results: Callable[[Said], int]
     """How many results of tools a request holds."""
 
     def script(self, request: FakeRequest) -> FakeAnswer:
-        """A model that answers as soon as it has results."""
+        """A model that answers as soon as it has results, with ADA where a schema is given."""
         body = request.json()
         stream = body.get("stream") is True or request.path.endswith("stream")
-        return (self.answers if self.results(body) else self.calls)(stream)
+        if b"json_schema" in request.body:
+            return self.says(ADA, stream)
+        return self.answers(stream) if self.results(body) else self.calls(stream)
 
-    def config(self, url: str, **more: Any) -> Said:
-        """A whole configuration of Wye in which this vendor serves the model `m`."""
-        deployment = {"provider": "up", "model": self.model}
-        return {
-            "local": {"enabled": False},
-            "providers": {"up": self.provider(url)},
-            "routes": {"m": {"deployments": [deployment]}},
-            **more,
-        }
+    def answers(self, stream: bool) -> FakeAnswer:
+        return self.says(ANSWER, stream)
+
+
+def config(vendors: dict[str, tuple[Vendor, str]], **more: Any) -> Said:
+    """A configuration of Wye in which each vendor, at the address of its fake, serves the model of this name."""
+    deployments = {name: {"provider": f"up-{name}", "model": vendor.model} for name, (vendor, _) in vendors.items()}
+    return {
+        "local": {"enabled": False},
+        "providers": {f"up-{name}": vendor.provider(url) for name, (vendor, url) in vendors.items()},
+        "routes": {name: {"deployments": [deployment]} for name, deployment in deployments.items()},
+        **more,
+    }
 
 
 def _sse(stream: bool, frames: list[bytes], body: Said) -> FakeAnswer:
     return event_stream(frames) if stream else json_body(body)
+
+
+def _aws(stream: bool, frames: list[bytes], body: Said) -> FakeAnswer:
+    return aws_stream(frames) if stream else json_body(body)
 
 
 def _claude_results(body: Said) -> int:
@@ -351,47 +354,75 @@ def _converse_results(body: Said) -> int:
     return sum("toolResult" in block for message in body["messages"] for block in message["content"])
 
 
+def _responses_results(body: Said) -> int:
+    items = [item for item in body["input"] if isinstance(item, dict)]
+    return sum(item.get("type", "").endswith("call_output") for item in items)
+
+
 def _bedrock(url: str) -> Said:
     return {"kind": "bedrock", "endpoint_url": url, "region": "us-east-1", "api_key": "bedrock-api-key-1"}
 
 
-FINAL_CLAUDE: list[Said] = [{"type": "text", "text": ANSWER}]
+def _text(text: str) -> Said:
+    return {"type": "text", "text": text}
+
+
+def _message(text: str) -> Said:
+    return {**RESPONSES_OUTPUT[2], "content": [{**RESPONSES_OUTPUT[2]["content"][0], "text": text}]}
+
+
+def _in_chat(text: str, stream: bool) -> FakeAnswer:
+    return _sse(stream, chat_text(text), chat_body({"role": "assistant", "content": text}, "stop"))
+
+
+def _in_messages(text: str, stream: bool) -> FakeAnswer:
+    said = [_text(text)]
+    return _sse(stream, claude_stream(said, "end_turn"), claude_body(said, "end_turn"))
+
+
+def _in_responses(text: str, stream: bool) -> FakeAnswer:
+    return _sse(stream, response_stream([_message(text)]), response_body([_message(text)]))
+
+
+def _in_converse(text: str, stream: bool) -> FakeAnswer:
+    said: list[Said] = [{"text": text}]
+    return _aws(stream, converse_stream(said, "end_turn"), converse_body(said, "end_turn"))
+
+
+def _in_claude_on_bedrock(text: str, stream: bool) -> FakeAnswer:
+    said = [_text(text)]
+    return _aws(stream, invoke_stream(claude_events(said, "end_turn")), claude_body(said, "end_turn"))
+
 
 VENDORS = {
     "openai_chat": Vendor(
         "up-model",
         lambda url: {"kind": "vllm", "base_url": f"{url}/v1"},
         lambda stream: _sse(stream, chat_calls(), chat_body(CHAT_MESSAGE, "tool_calls")),
-        lambda stream: _sse(stream, chat_text(ANSWER), chat_body({"role": "assistant", "content": ANSWER}, "stop")),
+        _in_chat,
         lambda body: sum(message["role"] == "tool" for message in body["messages"]),
     ),
     "anthropic_messages": Vendor(
         "claude-up",
         lambda url: {"kind": "anthropic", "base_url": url, "api_key": "sk-up"},
         lambda stream: _sse(stream, claude_stream(CLAUDE_CONTENT, "tool_use"), claude_body(CLAUDE_CONTENT, "tool_use")),
-        lambda stream: _sse(stream, claude_stream(FINAL_CLAUDE, "end_turn"), claude_body(FINAL_CLAUDE, "end_turn")),
+        _in_messages,
         _claude_results,
     ),
     "openai_responses": Vendor(
         "gpt-up-codex",
         lambda url: {"kind": "openai", "base_url": f"{url}/v1", "api_key": "sk-up"},
         lambda stream: _sse(stream, response_stream(RESPONSES_OUTPUT), response_body(RESPONSES_OUTPUT)),
-        lambda stream: _sse(stream, response_stream(RESPONSES_ANSWER), response_body(RESPONSES_ANSWER)),
-        lambda body: sum(item.get("type", "").endswith("call_output") for item in body["input"] if item != "Hi"),
+        _in_responses,
+        _responses_results,
     ),
     "bedrock_converse": Vendor(
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         _bedrock,
-        lambda stream: (
-            aws_stream(converse_stream(CONVERSE_CONTENT, "tool_use"))
-            if stream
-            else json_body(converse_body(CONVERSE_CONTENT, "tool_use"))
+        lambda stream: _aws(
+            stream, converse_stream(CONVERSE_CONTENT, "tool_use"), converse_body(CONVERSE_CONTENT, "tool_use")
         ),
-        lambda stream: (
-            aws_stream(converse_stream([{"text": ANSWER}], "end_turn"))
-            if stream
-            else json_body(converse_body([{"text": ANSWER}], "end_turn"))
-        ),
+        _in_converse,
         _converse_results,
     ),
 }
@@ -400,16 +431,10 @@ VENDORS = {
 BEDROCK_CLAUDE = Vendor(
     VENDORS["bedrock_converse"].model,
     _bedrock,
-    lambda stream: (
-        aws_stream(invoke_stream(claude_events(CLAUDE_CONTENT, "tool_use")))
-        if stream
-        else json_body(claude_body(CLAUDE_CONTENT, "tool_use"))
+    lambda stream: _aws(
+        stream, invoke_stream(claude_events(CLAUDE_CONTENT, "tool_use")), claude_body(CLAUDE_CONTENT, "tool_use")
     ),
-    lambda stream: (
-        aws_stream(invoke_stream(claude_events(FINAL_CLAUDE, "end_turn")))
-        if stream
-        else json_body(claude_body(FINAL_CLAUDE, "end_turn"))
-    ),
+    _in_claude_on_bedrock,
     _claude_results,
 )
 """The same on Bedrock, asked in Claude's own format: only by callers who speak it themselves."""

@@ -105,7 +105,7 @@ def converse(agent: str, upstream_dialect: str, stream: bool) -> tuple[Turn, Tur
     vendor = UPSTREAMS[upstream_dialect]
     one = AGENTS[agent]()
     turns: list[Turn] = []
-    with FakeUpstream(vendor.script) as upstream, WyeServer(vendor.config(upstream.url)) as server:
+    with FakeUpstream(vendor.script) as upstream, WyeServer(vendors.config({"m": (vendor, upstream.url)})) as server:
         for _ in range(2):
             sent = json.loads(json.dumps(one.ask(stream)))
             status, headers, answer = wire.call(server.url, one.path(stream), sent, headers=one.headers)
@@ -310,7 +310,7 @@ def test_a_tool_of_free_text_works_with_models_that_know_functions_only(
 ) -> None:
     vendor, agent = VENDORS[upstream_dialect], ResponsesAgent()
     upstream.queue.extend([patches(upstream_dialect, stream), vendor.answers(stream)])
-    with WyeServer(vendor.config(upstream.url)) as server:
+    with WyeServer(vendors.config({"m": (vendor, upstream.url)})) as server:
         _, headers, answer = wire.call(server.url, agent.path(stream), agent.ask(stream))
         agent.hear(answer, stream)
         call, result = agent.items[-2:]
