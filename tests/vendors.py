@@ -332,7 +332,7 @@ def config(vendors: dict[str, tuple[Vendor, str]], **more: Any) -> Said:
     return {
         "local": {"enabled": False},
         "providers": {f"up-{name}": vendor.provider(url) for name, (vendor, url) in vendors.items()},
-        "routes": {name: {"deployments": [deployment]} for name, deployment in deployments.items()},
+        "routes": {name: {"deployments": [one], "retries": 0} for name, one in deployments.items()},
         **more,
     }
 
@@ -438,3 +438,10 @@ BEDROCK_CLAUDE = Vendor(
     _claude_results,
 )
 """The same on Bedrock, asked in Claude's own format: only by callers who speak it themselves."""
+
+
+def script_of(vendor: Vendor) -> Callable[[FakeRequest], FakeAnswer]:
+    """How a fake of this vendor answers: Bedrock in the format that its path names."""
+    if vendor.provider is not _bedrock:
+        return vendor.script
+    return lambda request: (BEDROCK_CLAUDE if "/invoke" in request.path else vendor).script(request)
