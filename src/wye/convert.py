@@ -24,7 +24,7 @@ from wye.canon.free_text import as_functions, as_texts
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.detect import detect_any, named
-from wye.dialects.dialect import Dialect, Quirks, demand_whole
+from wye.dialects.dialect import Dialect, Quirks, StreamDecoder, demand_whole
 from wye.kernel.errors import BadAnswer, BadRequest, LossRefused, WyeError
 from wye.kernel.json import JsonObject, decode_answer, decode_body, encode
 
@@ -146,9 +146,10 @@ def convert_stream(
 ) -> ConvertedStream | AsyncConvertedStream:
     """A stream in the words of `to`, as it comes: whole frames, for chunks that may be cut anywhere.
 
-    Without `request` (as for `convert_response`) figures of usage are always told. `sse` frames as server-sent events
-    what AWS would frame in its own way. An answer that breaks off, or that nobody can understand, ends with the error
-    event of `to`, and is `error` of the stream: it never looks complete. What `chunks` itself raises goes through.
+    Without `request` (as for `convert_response`) figures of usage are always told. `sse` says as server-sent events
+    what AWS would frame in its own way; both are read. An answer that breaks off, or that nobody can understand, ends
+    with the error event of `to`, and is `error` of the stream: it never looks complete. What `chunks` itself raises
+    goes through.
     """
     target, source = named(to, "to"), named(from_, "from_")
     if sse:
@@ -172,7 +173,8 @@ class _Stream:
         self.content_type = target.framing.content_type.decode()
         self.error: WyeError | None = None
         """Why the answer broke off."""
-        self._decoder = source.stream_decoder()
+        self._source = source
+        self._decoder: StreamDecoder | None = None
         self._encoder = target.stream_encoder(asked, self.losses)
         self._texts = as_texts(asked)
         self._model = asked.model
@@ -182,11 +184,15 @@ class _Stream:
     def _fed(self, chunk: bytes) -> bytes:
         if not isinstance(chunk, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - texts and lines come easily
             raise BadRequest(f"A stream is chunks of bytes, not of {type(chunk).__name__}", param="chunks")
+        if not chunk:
+            return b""
+        if self._decoder is None:
+            self._decoder = _framed_as(chunk, self._source).stream_decoder()
         return self._said(self._decoder.feed(chunk))
 
     def _closed(self) -> bytes:
         self._over = True
-        return self._said(self._decoder.close())
+        return self._said((self._decoder or self._source.stream_decoder()).close())
 
     def _said(self, events: list[Event]) -> bytes:
         said: list[bytes] = []
@@ -240,6 +246,11 @@ class AsyncConvertedStream(_Stream, AsyncIterator[bytes]):
             if said:
                 return said
         raise StopAsyncIteration
+
+
+def _framed_as(chunk: bytes, dialect: Dialect) -> Dialect:
+    """A message in AWS's framing begins with its length, whose first byte is 0 up to 16 MiB: no text begins so."""
+    return dialect if dialect.as_sse is None or chunk.startswith(b"\0") else dialect.as_sse
 
 
 def _decoded(

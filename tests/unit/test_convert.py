@@ -236,6 +236,17 @@ def test_a_stream_of_bedrock_as_server_sent_events() -> None:
 
 
 @pytest.mark.parametrize("size", CHUNK_SIZES)
+@pytest.mark.parametrize("one", sorted(name for name in SPOKEN if DIALECTS[name].as_sse))
+def test_a_stream_of_bedrock_is_read_in_either_framing(one: str, size: int) -> None:
+    events = b"".join(wye.convert_stream([b"", stream_in(one)], to=one, from_=one, sse=True))
+    stream = wye.convert_stream(cut(events, size), to="chat", from_=one)
+    said = b"".join(stream)
+    assert b"Vines" in said
+    assert said.endswith(b"data: [DONE]\n\n")
+    assert stream.error is None
+
+
+@pytest.mark.parametrize("size", CHUNK_SIZES)
 @pytest.mark.parametrize(
     ("end", "error"),
     [

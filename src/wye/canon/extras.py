@@ -66,3 +66,12 @@ def own_extras(
                 at = f"{path}.{name}" if path else name
                 losses.add(at, f"{dialect} has no place for it", "info" if name in BOOKKEEPING else severity)
     return extras.get(dialect, {})
+
+
+def joined(said: dict[str, Any], own: dict[str, Any], name: str) -> dict[str, Any]:
+    """`said` with the members of own[name], which is taken out; what is no object there stays, to be said instead."""
+    more = own.get(name)
+    if not isinstance(more, dict):
+        return said
+    del own[name]
+    return said | more

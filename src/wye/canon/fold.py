@@ -131,9 +131,11 @@ class Fold:
                 known = part.value.get(name)
                 part.value[name] = known + value if isinstance(known, str) and isinstance(value, str) else value
         elif isinstance(part, Audio):
-            more = dict(event.value)
-            part.data += more.pop("data", None) or ""
-            part.transcript = (part.transcript or "") + (more.pop("transcript", None) or "") or None
+            more = {name: value for name, value in event.value.items() if value is not None}
+            if isinstance(more.get("data"), str):
+                part.data += more.pop("data")
+            if isinstance(more.get("transcript"), str):
+                part.transcript = (part.transcript or "") + more.pop("transcript") or None
             part.extras = _merged(part.extras, {event.dialect: more} if more else None)
 
     def _settle(self, choice: int, index: int) -> None:

@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/object
 
 from __future__ import annotations
 
-from wye.canon.extras import extras_of, own_extras
+from wye.canon.extras import extras_of, joined, own_extras
 from wye.canon.loss import Losses
 from wye.canon.usage import Usage
 from wye.kernel.fields import take
@@ -42,9 +42,9 @@ def encode_usage(usage: Usage, losses: Losses, dialect: str) -> JsonObject:
         asked["cached_tokens"] = usage.cached_tokens
     if usage.cache_write_tokens is not None:
         asked["cache_write_tokens"] = usage.cache_write_tokens
-    asked.update(own.pop("prompt_tokens_details", {}))
+    asked = joined(asked, own, "prompt_tokens_details")
     spent: JsonObject = {} if usage.reasoning_tokens is None else {"reasoning_tokens": usage.reasoning_tokens}
-    spent.update(own.pop("completion_tokens_details", {}))
+    spent = joined(spent, own, "completion_tokens_details")
     said: JsonObject = {
         "prompt_tokens": usage.input_tokens or 0,
         "completion_tokens": usage.output_tokens or 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wye.canon.extras import FORM, extras_of, own_extras
+from wye.canon.extras import FORM, extras_of, joined, own_extras
 from wye.canon.loss import Loss, Losses
 
 
@@ -26,3 +26,11 @@ def test_how_something_was_spelled_is_no_loss() -> None:
     losses = Losses()
     assert own_extras({"b": {FORM: {"content": "text"}}}, "a", losses, "") == {}
     assert losses == []
+
+
+def test_members_join_what_is_said() -> None:
+    own = {"details": {"new": 1}, "odd": 7}
+    assert joined({"known": 2}, own, "details") == {"known": 2, "new": 1}
+    assert joined({"known": 2}, own, "odd") == {"known": 2}
+    assert joined({"known": 2}, own, "nowhere") == {"known": 2}
+    assert own == {"odd": 7}

@@ -47,7 +47,7 @@ def _tokens(members: JsonObject) -> list[JsonObject] | None:
         return None
     tokens: list[JsonObject] = []
     for text, probability, others, offset in zip(texts, probabilities, alternatives, offsets, strict=True):
-        if not isinstance(text, str):
+        if not isinstance(text, str) or not isinstance(offset, int | None):
             return None
         token = _token(text, probability)
         token["top_logprobs"] = [_token(other, likely) for other, likely in (as_object(others) or {}).items()]
@@ -76,7 +76,8 @@ def encode_logprobs(logprobs: Logprobs, losses: Losses, path: str, offset: int =
         token = as_object(value) or {}
         if not token.keys() <= _OF_A_TOKEN:
             losses.add(f"{path}.logprobs", f"{NAME} tells less of each token", "info")
-        offset = token.get("text_offset", offset)
+        known = token.get("text_offset")
+        offset = known if isinstance(known, int) else offset
         text = str(token.get("token", ""))
         said["tokens"].append(text)
         said["token_logprobs"].append(token.get("logprob"))

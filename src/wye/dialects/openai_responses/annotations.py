@@ -44,7 +44,7 @@ def decode_annotation(value: Any) -> Citation | None:
     """None for what is no annotation of a known type."""
     left = dict(as_object(value) or {})
     kind = left.pop("type", None)
-    if kind not in _KIND_OF:
+    if not isinstance(kind, str) or kind not in _KIND_OF:
         return None
     what = left.pop("kind", None) or _KIND_OF[kind]
     if what not in _KINDS:

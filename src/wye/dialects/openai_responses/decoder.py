@@ -304,8 +304,11 @@ class Decoder:
         if item.ended:
             return
         item.ended = True
-        if item.open is None and not item.begun:
-            for part in parts[:-1]:
+        another = item.open is not None and not isinstance(parts[-1], type(item.part))
+        if another:  # than what it began as
+            self._close(item, None, events)
+        if item.open is None and (another or not item.begun):
+            for part in () if item.begun else parts[:-1]:
                 self._open(item, bare(part), events)
                 self._close(item, part, events)
             self._open(item, bare(parts[-1]), events)

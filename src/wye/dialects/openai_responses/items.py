@@ -41,7 +41,7 @@ def decode_input(items: list[Any], names: Names) -> list[Message]:
     for i, value in enumerate(items):
         fields = Fields(value, f"input[{i}]")
         kind = value.get("type")
-        if kind in RESULTS and fields.has("call_id"):
+        if isinstance(kind, str) and kind in RESULTS and fields.has("call_id"):
             _add(messages, "user", [_decode_result(fields)])
         elif kind in CALLS:
             _add(messages, "assistant", [decode_call(fields, names)])

@@ -90,7 +90,7 @@ def logprobs_of(output: list[Any]) -> Logprobs | None:
 
 
 def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, losses: Losses) -> list[JsonObject]:
-    left = complete_logprobs((logprobs or {}).get("content") or [])
+    left = complete_logprobs(as_list((logprobs or {}).get("content")) or [])
     if (logprobs or {}).get("refusal"):
         losses.add("logprobs.refusal", f"{NAME} does not tell the probabilities of a refusal", "info")
     groups = list(grouped(parts))
@@ -107,16 +107,19 @@ def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, los
     return items
 
 
-def complete_logprobs(entries: list[JsonObject]) -> list[JsonObject]:
+def complete_logprobs(entries: list[Any]) -> list[Any]:
     """With what OpenAI's types require of every token here: in chat, and in other servers' answers, it may be null."""
-    return [
-        {**_with_bytes(entry), "top_logprobs": [_with_bytes(other) for other in entry.get("top_logprobs") or ()]}
-        for entry in entries
-    ]
+    return [_completed(entry, top_logprobs=True) for entry in entries]
 
 
-def _with_bytes(entry: JsonObject) -> JsonObject:
-    return {**entry, "bytes": entry.get("bytes") or []}
+def _completed(entry: Any, *, top_logprobs: bool = False) -> Any:
+    token = as_object(entry)
+    if token is None:
+        return entry
+    said: JsonObject = {**token, "bytes": token.get("bytes") or []}
+    if top_logprobs:
+        said["top_logprobs"] = [_completed(other) for other in as_list(token.get("top_logprobs")) or ()]
+    return said
 
 
 def share_logprobs(content: JsonObject, left: list[Any], *, all_of_them: bool) -> None:

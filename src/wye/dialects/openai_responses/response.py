@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from wye.canon.extras import FORM, Extras, own_extras
+from wye.canon.extras import FORM, Extras, joined, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Part, ToolCall
 from wye.canon.request import ChatRequest
@@ -173,9 +173,9 @@ def encode_usage(usage: Usage, losses: Losses) -> JsonObject:
     spent = {"reasoning_tokens": usage.reasoning_tokens or 0}
     return {
         "input_tokens": usage.input_tokens or 0,
-        "input_tokens_details": {**asked, **own.pop("input_tokens_details", {})},
+        "input_tokens_details": joined(asked, own, "input_tokens_details"),
         "output_tokens": usage.output_tokens or 0,
-        "output_tokens_details": {**spent, **own.pop("output_tokens_details", {})},
+        "output_tokens_details": joined(spent, own, "output_tokens_details"),
         "total_tokens": usage.total_tokens,
         **own,
     }

@@ -16,7 +16,7 @@ from wye.dialects.bedrock_invoke.cohere.name import NAME
 from wye.dialects.bedrock_invoke.turns import say_text
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
-from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode_text, type_name
+from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode_text, type_name
 
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict"}
 _SCHEMA_TYPES = {own: name for name, own in _TYPES.items()} | {name: name for name in _TYPES}
@@ -93,7 +93,7 @@ def _encode_tool(tool: FunctionTool, path: str, losses: Losses) -> JsonObject:
 
 def _definitions(schema: JsonObject, path: str, losses: Losses) -> JsonObject:
     definitions: JsonObject = {}
-    required: Any = schema.get("required") or []
+    required = as_list(schema.get("required")) or []
     for name, value in (as_object(schema.get("properties")) or {}).items():
         left = dict(as_object(value) or {})
         kind = left.pop("type", None)
