@@ -33,3 +33,10 @@ def test_a_text_is_continued_piece_by_piece(gpt: openai.OpenAI) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
     assert "".join(chunk.choices[0].text for chunk in chunks).startswith(PROMPT)
     assert chunks[-1].choices[0].finish_reason in ("stop", "length")
+
+
+def test_several_prompts_are_answered_each(gpt: openai.OpenAI) -> None:
+    completion = gpt.completions.create(model=MODEL, prompt=["One:", "Two:", "Three:"], max_tokens=4, echo=True)
+    assert [choice.text.partition(":")[0] for choice in completion.choices] == ["One", "Two", "Three"]
+    assert completion.usage is not None
+    assert completion.usage.completion_tokens <= 12
