@@ -69,13 +69,23 @@ class Decoder:
         self._over = False
 
     def feed(self, chunk: bytes) -> list[Event]:
+        if self._over:
+            return []
+        try:
+            frames = self._sse.feed(chunk)
+        except WyeError as error:
+            self._over = True
+            return [Failure(error)]
+        return self.read(frames)
+
+    def read(self, frames: list[Frame]) -> list[Event]:
+        """The events of frames that came in any other framing."""
         events: list[Event] = []
-        if not self._over:
-            try:
-                for item in self._sse.feed(chunk):
-                    self._frame(item, events)
-            except WyeError as error:
-                self._fail(error, events)
+        try:
+            for item in frames:
+                self._frame(item, events)
+        except WyeError as error:
+            self._fail(error, events)
         return events
 
     def close(self) -> list[Event]:

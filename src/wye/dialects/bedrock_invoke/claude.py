@@ -13,6 +13,7 @@ from wye.canon.extras import FORM, extras_of
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.anthropic_messages import DIALECT as MESSAGES
+from wye.dialects.anthropic_messages.decoder import Decoder
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.dialect import Quirks
 from wye.kernel.fields import Fields
@@ -54,7 +55,7 @@ DIALECT = bedrock_family(
     decode_response=MESSAGES.decode_response,
     encode_response=MESSAGES.encode_response,
     decode_usage=MESSAGES.decode_usage,
-    stream_decoder=MESSAGES.stream_decoder,
+    chunk_reader=Decoder,
     stream_encoder=MESSAGES.stream_encoder,
     encode_stream_error=MESSAGES.encode_stream_error,
     terminator=MESSAGES.tap.terminator,

@@ -13,9 +13,9 @@ from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.aws_errors import decode_error, encode_error, error_headers
 from wye.dialects.bedrock_invoke import framing
-from wye.dialects.bedrock_invoke.framing import FramedDecoder, FramedEncoder
-from wye.dialects.bedrock_invoke.metrics import MeteredDecoder, MeteredEncoder, decode_metrics
-from wye.dialects.dialect import EVENT_STREAM, Dialect, Quirks, StreamDecoder, StreamEncoder, TapRules
+from wye.dialects.bedrock_invoke.framing import AwsEncoder, ChunkReader
+from wye.dialects.bedrock_invoke.metrics import MeteredEncoder, MeteredReader, decode_metrics
+from wye.dialects.dialect import EVENT_STREAM, Dialect, Quirks, StreamEncoder, TapRules
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, decode_answer
 
@@ -32,26 +32,26 @@ def bedrock_family(
     encode_request: Callable[[ChatRequest, Losses, Quirks], JsonObject],
     decode_response: Callable[[JsonObject], ChatResponse],
     encode_response: Callable[[ChatResponse, Losses], JsonObject],
-    stream_decoder: Callable[[], StreamDecoder],
+    chunk_reader: Callable[[], ChunkReader],
     stream_encoder: Callable[[ChatRequest, Losses], StreamEncoder],
     encode_stream_error: Callable[[WyeError, str], bytes],
     decode_usage: Callable[[JsonObject], Usage] = decode_metrics,
     terminator: bytes = b"",
 ) -> Dialect:
-    """The dialect of a family, from stream codecs that speak server-sent events without metrics: in AWS's frames, and
-    `as_sse` as those events. `terminator` is what they end with."""
+    """The dialect of a family, from codecs of its chunks without metrics: in AWS's frames, and `as_sse` as server-sent
+    events. The encoder says them as such events; `terminator` is what they end with."""
 
     def usage_of(body: bytes) -> Usage | None:
         return decode_response(decode_answer(body)).usage
 
-    def sse_decoder() -> StreamDecoder:
-        return MeteredDecoder(stream_decoder(), name)
+    def reader() -> ChunkReader:
+        return MeteredReader(chunk_reader(), name)
 
     def sse_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
         return MeteredEncoder(stream_encoder(request, losses), name)
 
-    def framed_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
-        return FramedEncoder(sse_encoder(request, losses))
+    def aws_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
+        return AwsEncoder(sse_encoder(request, losses))
 
     as_sse = Dialect(
         name=name,
@@ -60,7 +60,7 @@ def bedrock_family(
         decode_response=decode_response,
         encode_response=encode_response,
         decode_usage=decode_usage,
-        stream_decoder=sse_decoder,
+        stream_decoder=lambda: framing.sse_decoder(reader()),
         stream_encoder=sse_encoder,
         tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of, terminator=terminator),
         model_in_path=True,
@@ -72,8 +72,8 @@ def bedrock_family(
     )
     return replace(
         as_sse,
-        stream_decoder=lambda: FramedDecoder(sse_decoder()),
-        stream_encoder=framed_encoder,
+        stream_decoder=lambda: framing.aws_decoder(reader()),
+        stream_encoder=aws_encoder,
         tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of),
         encode_stream_error=framing.encode_stream_error,
         framing=EVENT_STREAM,

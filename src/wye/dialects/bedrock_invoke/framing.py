@@ -1,24 +1,97 @@
-"""A family's chunks in AWS's frames: each is an event `chunk` with the payload `{"bytes": base64 of the chunk}`.
+"""A family's chunks in their frames: AWS's, where each is an event `chunk` with the payload `{"bytes": base64 of the
+chunk}`, or server-sent events.
 
-The families' codecs speak server-sent events; here their frames are exchanged for the binary ones.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
-from wye.canon.events import Event, Failure
+from wye.canon.events import End, Event, Failure
 from wye.dialects.aws_errors import encode_error, refusal, stream_error_type
-from wye.dialects.dialect import StreamDecoder, StreamEncoder
+from wye.dialects.dialect import StreamEncoder
 from wye.kernel import eventstream, sse
 from wye.kernel.errors import BadAnswer, StreamCut, WyeError
 from wye.kernel.json import JsonError, as_object, decode, encode
+from wye.kernel.sse import Frame
+
+
+class ChunkReader(Protocol):
+    """The chunks of a family's stream, out of their frames, to events."""
+
+    def read(self, frames: list[Frame]) -> list[Event]:
+        """Each frame's data is one chunk. What cannot be understood is a Failure, never an exception."""
+        ...
+
+    def close(self) -> list[Event]:
+        """The stream has ended: what was still owed."""
+        ...
+
+
+class _Decoder:
+    """Implements `dialects.dialect.StreamDecoder`: `cut` makes frames of bytes, `rest` those of the stream's end."""
+
+    def __init__(
+        self, reader: ChunkReader, cut: Callable[[bytes], Iterable[Frame]], rest: Callable[[], list[Frame]]
+    ) -> None:
+        self._reader = reader
+        self._cut = cut
+        self._rest = rest
+        self._over = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        if self._over:
+            return []
+        frames: list[Frame] = []
+        error: WyeError | None = None
+        try:
+            frames.extend(self._cut(chunk))
+        except WyeError as found:
+            error = found
+        # What came before a frame that cannot be read is good.
+        events = self._reader.read(frames)
+        self._over = bool(events) and isinstance(events[-1], End | Failure)
+        if error is not None and not self._over:
+            self._over = True
+            events.append(Failure(error))
+        return events
+
+    def close(self) -> list[Event]:
+        if self._over:
+            return []
+        self._over = True
+        return self._reader.read(self._rest()) + self._reader.close()
+
+
+def sse_decoder(reader: ChunkReader) -> _Decoder:
+    frames = sse.SseDecoder()
+    return _Decoder(reader, frames.feed, frames.close)
+
+
+def aws_decoder(reader: ChunkReader) -> _Decoder:
+    messages = eventstream.EventStreamDecoder()
+
+    def cut(chunk: bytes) -> Iterable[Frame]:
+        for message in messages.feed(chunk):
+            if message.text(":message-type") != "event":
+                raise _refusal(message)
+            if message.text(":event-type") == "chunk":
+                yield _frame(message.payload)
+
+    def rest() -> list[Frame]:
+        # A message that was cut off is none: the answer is judged by what came before it.
+        with suppress(StreamCut):
+            messages.close()
+        return []
+
+    return _Decoder(reader, cut, rest)
 
 
 class _Chunk(msgspec.Struct):
@@ -29,60 +102,26 @@ class _Chunk(msgspec.Struct):
 _chunks = msgspec.json.Decoder(_Chunk)
 
 
-class FramedDecoder:
-    """AWS's frames to events. `inner` decodes the chunks in them."""
-
-    def __init__(self, inner: StreamDecoder) -> None:
-        self._inner = inner
-        self._frames = eventstream.EventStreamDecoder()
-        self._over = False
-
-    def feed(self, chunk: bytes) -> list[Event]:
-        events: list[Event] = []
-        if self._over:
-            return events
-        try:
-            for message in self._frames.feed(chunk):
-                events += self._inner.feed(_chunk_of(message))
-        except WyeError as error:
-            self._over = True
-            events.append(Failure(error))
-        return events
-
-    def close(self) -> list[Event]:
-        if self._over:
-            return []
-        self._over = True
-        # A message that was cut off is none: the answer is judged by what came before it.
-        with suppress(StreamCut):
-            self._frames.close()
-        return self._inner.close()
+def _frame(payload: bytes) -> Frame:
+    try:
+        return Frame(a2b_base64(_chunks.decode(payload).bytes, strict_mode=True))
+    except (msgspec.MsgspecError, UnicodeDecodeError, Base64Error) as error:
+        raise BadAnswer(f"The upstream sent a stream chunk that cannot be read: {error}") from None
 
 
-def _chunk_of(message: eventstream.Message) -> bytes:
-    """A message's chunk as a server-sent event; b"" for an event that is no chunk. Raises UpstreamRefused."""
-    kind = message.text(":message-type")
-    if kind == "event":
-        if message.text(":event-type") != "chunk":
-            return b""
-        try:
-            data = a2b_base64(_chunks.decode(message.payload).bytes, strict_mode=True)
-        except (msgspec.MsgspecError, UnicodeDecodeError, Base64Error) as error:
-            raise BadAnswer(f"The upstream sent a stream chunk that cannot be read: {error}") from None
-        # A line break can only stand between a chunk's members: within a string it is escaped.
-        return sse.frame(data.replace(b"\n", b" ").replace(b"\r", b" "))
+def _refusal(message: eventstream.Message) -> WyeError:
     try:
         body = as_object(decode(message.payload)) or {}
     except JsonError:
         body = {}
-    if kind == "exception":
-        raise refusal(message.text(":exception-type"), body)
+    if message.text(":message-type") == "exception":
+        return refusal(message.text(":exception-type"), body)
     # The service's own failure has no body: its headers say it.
-    raise refusal(message.text(":error-code"), {"message": message.text(":error-message"), **body})
+    return refusal(message.text(":error-code"), {"message": message.text(":error-message"), **body})
 
 
-class FramedEncoder:
-    """Events to AWS's frames. `inner` encodes the chunks in them."""
+class AwsEncoder:
+    """Events to AWS's frames. `inner` says the chunks in them as server-sent events."""
 
     def __init__(self, inner: StreamEncoder) -> None:
         self._inner = inner
@@ -95,7 +134,7 @@ class FramedEncoder:
 
 
 def _framed(chunk: bytes) -> bytes:
-    return eventstream.message("chunk", b'{"bytes":"%b"}' % b64encode(chunk))
+    return eventstream.message("chunk", b'{"bytes":"%b"}' % b2a_base64(chunk, newline=False))
 
 
 def encode_stream_error(error: WyeError, request_id: str) -> bytes:

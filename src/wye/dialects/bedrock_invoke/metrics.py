@@ -10,10 +10,11 @@ from typing import Any
 from wye.canon.events import Aside, End, Event, Failure, Start, UsageReport
 from wye.canon.extras import FORM
 from wye.canon.usage import Usage
-from wye.dialects.dialect import StreamDecoder, StreamEncoder
-from wye.kernel import clock, sse
-from wye.kernel.errors import BadAnswer
+from wye.dialects.bedrock_invoke.framing import ChunkReader
+from wye.dialects.dialect import StreamEncoder
+from wye.kernel import clock
 from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
+from wye.kernel.sse import Frame
 
 MEMBER = "amazon-bedrock-invocationMetrics"
 
@@ -45,54 +46,42 @@ def _count(metrics: JsonObject, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-class MeteredDecoder:
-    """Takes the metrics out of a stream of server-sent events; `inner` decodes all else.
+class MeteredReader:
+    """Takes the metrics out of a stream's chunks; `inner` reads all else.
 
     They are the answer's usage where the family has none of its own, and kept as they are.
     """
 
-    def __init__(self, inner: StreamDecoder, name: str) -> None:
+    def __init__(self, inner: ChunkReader, name: str) -> None:
         self._inner = inner
         self._name = name
-        self._splitter = sse.FrameSplitter()
         self._counted = False
-        self._over = False
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        if self._over:
-            return []
-        try:
-            whole = self._splitter.feed(chunk)
-        except BadAnswer as error:
-            self._over = True
-            return [Failure(error)]
-        return self._read(whole) if whole else []
+    def read(self, frames: list[Frame]) -> list[Event]:
+        for frame in frames:
+            if _MARK in frame.data:
+                return [event for frame in frames for event in self._metered(frame)]
+        return self._read(frames)
 
     def close(self) -> list[Event]:
-        return [] if self._over else self._read(self._splitter.close()) + self._inner.close()
+        return self._inner.close()
 
-    def _read(self, whole: bytes) -> list[Event]:
-        if _MARK in whole:
-            return [event for frame in sse.split(whole) for event in self._frame(frame)]
-        return self._feed(whole)
-
-    def _feed(self, whole: bytes) -> list[Event]:
-        events = self._inner.feed(whole)
+    def _read(self, frames: list[Frame]) -> list[Event]:
+        events = self._inner.read(frames)
         for event in events:
             if isinstance(event, UsageReport) or (isinstance(event, Start) and event.usage is not None):
                 self._counted = True
         return events
 
-    def _frame(self, frame: bytes) -> list[Event]:
-        metrics: JsonObject | None = None
-        for data, name in sse.parse(frame) if _MARK in frame else ():
-            try:
-                chunk = as_object(decode(data)) or {}
-            except JsonError:
-                break
-            metrics = as_object(chunk.pop(MEMBER, None))
-            frame = sse.frame(encode(chunk), name)
-        events = self._feed(frame)
+    def _metered(self, frame: Frame) -> list[Event]:
+        try:
+            chunk = as_object(decode(frame.data)) or {}
+        except JsonError:
+            chunk = {}  # whoever reads it says what is wrong
+        if MEMBER not in chunk:
+            return self._read([frame])
+        metrics = as_object(chunk.pop(MEMBER))
+        events = self._read([Frame(encode(chunk), frame.event)])
         if metrics is None:
             return events
         told: list[Event] = [Aside({self._name: {FORM: {MEMBER: metrics}}})]

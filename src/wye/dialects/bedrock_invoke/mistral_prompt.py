@@ -117,7 +117,7 @@ DIALECT = bedrock_family(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=lambda: TextDecoder(NAME, _read_chunk),
+    chunk_reader=lambda: TextDecoder(NAME, _read_chunk),
     stream_encoder=lambda request, losses: TextEncoder(_Chunks(), losses),
     encode_stream_error=encode_stream_error,
 )

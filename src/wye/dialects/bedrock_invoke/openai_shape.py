@@ -18,8 +18,9 @@ from wye.canon.tools import FunctionTool, Tool, ToolChoice
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.settings import refuse_formats, refuse_tools, report_unsaid
 from wye.dialects.bedrock_invoke.turns import say_text, text_of
-from wye.dialects.dialect import Dialect, Quirks, StreamDecoder, StreamEncoder
+from wye.dialects.dialect import Dialect, Quirks, StreamEncoder
 from wye.dialects.openai_chat import DIALECT as CHAT
+from wye.dialects.openai_chat.decoder import Decoder
 from wye.kernel import sse
 from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
 
@@ -75,10 +76,6 @@ def openai_family(shape: Shape) -> Dialect:
     def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
         return shape.write_answer(CHAT.encode_response(response, losses))
 
-    def stream_decoder() -> StreamDecoder:
-        decoder = CHAT.stream_decoder()
-        return decoder if shape.read_chunk is None else _ReadingDecoder(decoder, shape.read_chunk)
-
     def stream_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
         # Bedrock always tells the figures.
         encoder = CHAT.stream_encoder(replace(request, include_usage=True), losses)
@@ -91,7 +88,7 @@ def openai_family(shape: Shape) -> Dialect:
         decode_response=decode_response,
         encode_response=encode_response,
         decode_usage=CHAT.decode_usage,
-        stream_decoder=stream_decoder,
+        chunk_reader=lambda: Decoder(shape.read_chunk),
         stream_encoder=stream_encoder,
         encode_stream_error=CHAT.encode_stream_error,
         terminator=CHAT.tap.terminator,
@@ -152,20 +149,6 @@ def _plain(message: Message, path: str, shape: Shape, losses: Losses) -> Message
     if not shape.images and all(isinstance(part, Text) for part in parts):
         parts = [Text("\n".join(part.text for part in parts if isinstance(part, Text)))]
     return replace(message, parts=parts, name=None)
-
-
-class _ReadingDecoder:
-    """Gives a family's chunks to the decoder of OpenAI's. It is fed whole frames."""
-
-    def __init__(self, inner: StreamDecoder, read: Callable[[JsonObject], JsonObject]) -> None:
-        self._inner = inner
-        self._read = read
-
-    def feed(self, chunk: bytes) -> list[Event]:
-        return self._inner.feed(b"".join([_exchanged(frame, self._read) for frame in sse.split(chunk)]))
-
-    def close(self) -> list[Event]:
-        return self._inner.close()
 
 
 class _WritingEncoder:

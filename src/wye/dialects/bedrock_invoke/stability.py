@@ -115,7 +115,7 @@ DIALECT = bedrock_family(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=_refuse_stream,
+    chunk_reader=_refuse_stream,
     stream_encoder=_refuse_stream,
     encode_stream_error=encode_stream_error,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -49,8 +50,10 @@ _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 class Decoder:
     """Implements `dialects.dialect.StreamDecoder`."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapt: Callable[[JsonObject], JsonObject] | None = None) -> None:
+        """`adapt` makes OpenAI's chunk of one whose members have other names."""
         self._sse = SseDecoder()
+        self._adapt = adapt
         self._started = False
         self._over = False
         self._told: JsonObject = {}
@@ -63,13 +66,14 @@ class Decoder:
             frames = self._sse.feed(chunk)
         except UpstreamError as error:
             return self._fail([], error)
-        return self._read(frames)
+        return self.read(frames)
 
     def close(self) -> list[Event]:
-        events = self._read(self._sse.close())
+        events = self.read(self._sse.close())
         return events if self._over else self._end(events)
 
-    def _read(self, frames: list[Frame]) -> list[Event]:
+    def read(self, frames: list[Frame]) -> list[Event]:
+        """The events of frames that came in any other framing."""
         events: list[Event] = []
         for frame in frames:
             if self._over:
@@ -88,7 +92,7 @@ class Decoder:
                 return self._fail(events, BadAnswer(f"The upstream sent {type_name(value)} where a chunk should be"))
             if frame.event == "error" or holds_error(chunk):
                 return self._fail(events, refusal(chunk))
-            self._chunk(chunk, events)
+            self._chunk(chunk if self._adapt is None else self._adapt(chunk), events)
         return events
 
     def _fail(self, events: list[Event], error: UpstreamError) -> list[Event]:

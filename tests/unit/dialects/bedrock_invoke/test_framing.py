@@ -11,7 +11,7 @@ from wye.canon.loss import Losses
 from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.claude import DIALECT as CLAUDE
 from wye.dialects.bedrock_invoke.families import FAMILIES
-from wye.dialects.bedrock_invoke.metrics import MEMBER, MeteredDecoder, decode_metrics, encode_metrics
+from wye.dialects.bedrock_invoke.metrics import MEMBER, decode_metrics, encode_metrics
 from wye.dialects.bedrock_invoke.titan import DIALECT as TITAN
 from wye.dialects.dialect import Dialect
 from wye.kernel import clock, eventstream, json, sse
@@ -208,8 +208,28 @@ def test_a_text_may_speak_of_metrics() -> None:
 
 def test_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_FRAME_BYTES", 100)
-    decoder = MeteredDecoder(as_sse(TITAN).stream_decoder(), "x")
+    decoder = as_sse(TITAN).stream_decoder()
     (failure,) = decoder.feed(b"data: " + b"x" * 200)
     assert isinstance(failure, Failure)
     assert isinstance(failure.error, UpstreamError)
     assert decoder.feed(b"data: {}\n\n") == decoder.close() == []
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_chunk() -> None:
+    decoder = as_sse(TITAN).stream_decoder()
+    assert kinds(decoder.feed(b"\xef\xbb\xbf" + sse.frame(CHUNK)) + decoder.close())[-2:] == ["Finish", "End"]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_nothing_follows_the_end(apart: bool) -> None:
+    """Not even an exception that the upstream sends after a complete answer."""
+    wire = b"".join(message(chunk) for chunk in (
+        b'{"type":"message_start","message":{"id":"m","model":"m","content":[],"usage":{}}}',
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}',
+        b'{"type":"message_stop"}',
+    ))  # fmt: skip
+    late = eventstream.exception("throttlingException", b'{"message":"Slow"}')
+    decoder = CLAUDE.stream_decoder()
+    events = decoder.feed(wire) + decoder.feed(late) if apart else decoder.feed(wire + late)
+    assert kinds(events) == ["Start", "Finish", "End"]
+    assert decoder.close() == []

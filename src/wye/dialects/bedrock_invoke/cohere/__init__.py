@@ -16,7 +16,7 @@ DIALECT = bedrock_family(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=Decoder,
+    chunk_reader=Decoder,
     stream_encoder=lambda request, losses: Encoder(losses),
     encode_stream_error=encode_stream_error,
 )

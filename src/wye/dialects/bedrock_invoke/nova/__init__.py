@@ -14,7 +14,7 @@ DIALECT = bedrock_family(
     decode_response=decode_response,
     encode_response=encode_response,
     decode_usage=decode_usage,
-    stream_decoder=Decoder,
+    chunk_reader=Decoder,
     stream_encoder=lambda request, losses: Encoder(losses),
     encode_stream_error=encode_stream_error,
 )
