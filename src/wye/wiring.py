@@ -30,11 +30,13 @@ from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.routing.health import Health
 from wye.gateway.routing.router import Router
+from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
-from wye.kernel.errors import ConfigError
+from wye.kernel.errors import ConfigError, MissingExtra
 from wye.ports.limiter import Limits
 from wye.ports.provider import Provider
+from wye.ports.state import State
 from wye.ports.transport import Clocks, Transport
 from wye.ports.weights import ModelCard
 from wye.providers.aws import AwsCredentials, AwsSettings
@@ -92,25 +94,35 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         local_models=lambda: [model.id for model in engine.models()] if engine is not None else [],
         clocks=Clocks(),
     )
+    state = make_state(config)
+    kept = state
+    if config.cache.store == "memory" and state.shared:
+        kept = MemoryState(config.cache.max_mb * MiB)
+    health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
     pipeline = Pipeline(
         make_auth(config),
         router,
         Settlement(MemoryLimiter(limits) if limits != Limits() else None),
         Conversations(MemoryResponses()),
-        MemoryState(config.cache.max_mb * 1024 * 1024),
+        state,
+        kept,
+        config.cache.namespace,
         config.default_model,
     )
     pages = Pages(pipeline, engine, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
 
     async def start() -> None:
+        await state.start()
+        if health is not None:
+            health.start()
         if engine is not None:
             await engine.start()
 
     async def stop() -> None:
-        await asyncio.gather(transport.close(), *([engine.close()] if engine is not None else []))
+        await asyncio.gather(state.stop(), transport.close(), *([engine.close()] if engine is not None else []))
 
-    limit = config.server.body_limit_mb * 1024 * 1024
+    limit = config.server.body_limit_mb * MiB
     return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
 
 
@@ -133,6 +145,23 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
     )
 
 
+def make_state(config: Config) -> State:
+    """What replicas share. Raises ConfigError, MissingExtra."""
+    url = config.redis.url
+    if url is None:
+        if config.cache.store == "redis":
+            raise ConfigError("cache.store is redis: set redis.url or REDIS_URL")
+        return MemoryState(config.cache.max_mb * MiB)
+    try:
+        from wye.drivers.redis.state import RedisState  # noqa: PLC0415 - an extra, imported only when used
+    except ImportError:
+        raise MissingExtra("redis.url", "redis") from None
+    try:
+        return RedisState(url)
+    except ValueError as error:
+        raise ConfigError(f"redis.url cannot be used: {error}") from None
+
+
 def make_engine(config: Config) -> LlamaCppEngine:
     """The local engine, started by the application's lifespan or by whoever asks it for a model."""
     local = config.local
@@ -153,6 +182,7 @@ def local_cards(config: Config) -> dict[str, ModelCard]:
 
 
 _ALLOWED_FAILS = 3
+MiB = 1024 * 1024
 DEFAULT_LOCAL_MODEL = next(iter(CARDS))
 
 

@@ -27,6 +27,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "WYE_AWS_SECRET_ACCESS_KEY": ("server", "aws_secret_access_key"),
     "LOG_LEVEL": ("server", "log_level"),
     "DEFAULT_MODEL": ("default_model",),
+    "REDIS_URL": ("redis", "url"),
     **{row.key_env: ("providers", row.name, "api_key") for row in ROWS.values() if row.key_env},
     "AZURE_OPENAI_AD_TOKEN": ("providers", "azure", "bearer_token"),
     "AZURE_OPENAI_ENDPOINT": ("providers", "azure", "base_url"),

@@ -137,11 +137,20 @@ class LimitsConfig(Setting):
     """Calls at the same time."""
 
 
+class RedisConfig(Setting):
+    """A Redis or Valkey server for what replicas share: kept answers, those under way, who is cooling down."""
+
+    url: Secret | None = None
+    """`redis://[:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS; by default REDIS_URL. None keeps all in memory."""
+
+
 class CacheConfig(Setting):
     """Where kept answers are."""
 
     max_mb: int = 256
     """Of memory, for all routes together; the answers not used for longest go first."""
+    store: Literal["memory", "redis"] | None = None
+    """By default Redis where `redis.url` is set."""
     namespace: str = "wye"
     """The beginning of every key in a shared store: what has the same belongs together."""
 
@@ -176,6 +185,7 @@ class Config(Setting):
     routes: dict[str, RouteConfig] = msgspec.field(default_factory=dict[str, RouteConfig])
     """Public model names. Models of a known provider need none: their names are recognised."""
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    redis: RedisConfig = msgspec.field(default_factory=RedisConfig)
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
     default_model: str | None = None

@@ -43,10 +43,13 @@ class Pipeline:
         settlement: Settlement,
         conversations: Conversations,
         state: State,
+        kept: State,
+        namespace: str = "wye",
         default_model: str | None = None,
     ) -> None:
+        """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`."""
         self.state = state
-        self.cache = AnswerCache(state, settlement, self._first)
+        self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
         self.conversations = conversations
         self.router = router

@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from wye.kernel.errors import CapacityError
 
-class StateAway(Exception):
+
+class StateAway(CapacityError):
     """The shared state cannot be reached at this moment. Never a reason to fail a call: whoever asks goes on alone."""
+
+    code = "shared_state_away"
 
 
 class State(Protocol):

@@ -8,14 +8,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from wye.drivers.memory.state import MemoryState
+from wye.drivers.redis.state import RedisState
+from wye.kernel.secret import Secret
 from wye.ports.state import State
 
 MiB = 1024 * 1024
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "redis"])
 async def state(request: pytest.FixtureRequest) -> AsyncIterator[State]:
-    made = MemoryState(MiB)
+    made: State = MemoryState(MiB)
+    if request.param == "redis":
+        made = RedisState(Secret(request.getfixturevalue("redis_url")))
     await made.start()
     yield made
     await made.stop()

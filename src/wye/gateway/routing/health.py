@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 from wye.gateway.routing.rate_limits import exhausted_for_s
@@ -18,6 +19,7 @@ class Health:
 
     __slots__ = (
         "allowed_fails",
+        "changed",
         "cooldown_s",
         "fails",
         "last_error",
@@ -42,6 +44,8 @@ class Health:
         self.probing = False
         self.limited_until_s = 0.0
         self.last_error: str | None = None
+        self.changed: Callable[[], None] | None = None
+        """Called when it can be asked no longer, or again."""
 
     def usable(self, now_s: float) -> bool:
         if now_s < self.limited_until_s:
@@ -74,7 +78,9 @@ class Health:
     def answered(self, latency_s: float) -> None:
         """An answer has begun well."""
         self.fails = 0
-        self.open_until_s = 0.0
+        if self.open_until_s:
+            self.open_until_s = 0.0
+            self._tell()
         self.probing = False
         known = self.latency_s
         self.latency_s = latency_s if known is None else known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
@@ -85,10 +91,12 @@ class Health:
         if error.status == 429 and error.retry_after_s is not None:
             self.limited_until_s = max(self.limited_until_s, now_s + error.retry_after_s)
             self.probing = False
+            self._tell()
             return
         self.fails += 1
         if self.probing or self.fails >= self.allowed_fails:
             self.open_until_s = now_s + self.cooldown_s
+            self._tell()
         self.probing = False
 
     def end(self) -> None:
@@ -101,6 +109,22 @@ class Health:
         """What an answer's headers say of the upstream's limits."""
         if wait_s := exhausted_for_s(headers):
             self.limited_until_s = max(self.limited_until_s, now_s + wait_s)
+            self._tell()
+
+    def hear(self, open_s: float, limited_s: float, error: str | None, now_s: float) -> None:
+        """What another replica found: for how long it is to be left alone; twice 0 means that it is well again."""
+        self.last_error = error or self.last_error
+        self.limited_until_s = now_s + limited_s if limited_s else 0.0
+        if open_s:
+            self.open_until_s = now_s + open_s
+        elif not limited_s:
+            self.open_until_s = 0.0
+            self.fails = 0
+        self.probing = False
+
+    def _tell(self) -> None:
+        if self.changed is not None:
+            self.changed()
 
 
 def is_its_own_fault(error: WyeError) -> bool:

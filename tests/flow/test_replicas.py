@@ -1,0 +1,195 @@
+"""Two replicas with one Valkey: what one knows the other knows, and neither needs it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, text_of
+from tests.valkey import Valkey
+from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.server import WyeServer
+
+Replicas = Callable[..., tuple[WyeServer, WyeServer]]
+
+
+@pytest.fixture
+def replicas() -> Iterator[Replicas]:
+    with ExitStack() as stack:
+
+        def start(url: str, *upstreams: tuple[str, FakeUpstream], **route: Any) -> tuple[WyeServer, WyeServer]:
+            providers: dict[str, Any] = {}
+            deployments: list[dict[str, Any]] = []
+            for i, (kind, fake) in enumerate(upstreams):
+                base = f"{fake.url}/v1" if kind == "openai" else fake.url
+                providers[f"up{i}"] = {"kind": kind, "base_url": base, "api_key": "sk-up"}
+                api = "chat" if kind == "openai" else "anthropic"
+                deployments.append({"provider": f"up{i}", "model": "x", "api": api, "weight": 0 if i else 1})
+            config = {
+                "local": {"enabled": False},
+                "providers": providers,
+                "routes": {"m": {"deployments": deployments, **route}},
+                "redis": {"url": url},
+            }
+            return stack.enter_context(WyeServer(config)), stack.enter_context(WyeServer(config))
+
+        yield start
+
+
+def health(server: WyeServer) -> dict[str, str]:
+    return json.loads(wire.call(server.url, "/health")[2])["checks"]
+
+
+def until(happened: Callable[[], bool], within_s: float = 5.0) -> float:
+    """How long it took."""
+    begun = time.monotonic()
+    while not happened():
+        assert time.monotonic() - begun < within_s, "it did not happen"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("kind", UPSTREAMS)
+def test_what_one_has_asked_the_other_tells(
+    kind: str, replicas: Replicas, redis_url: str, upstream: FakeUpstream
+) -> None:
+    upstream.script = lambda request: event_stream(UPSTREAMS[kind])
+    one, other = replicas(redis_url, (kind, upstream), cache={})
+    assert ask(one, "chat", stream=True)[0] == "miss"
+    for dialect in DIALECTS:
+        word, told = ask(other, dialect, stream=True)
+        assert (word, text_of(dialect, told)) == ("hit", "Hello there")
+        assert ask(other, dialect, stream=False)[0] == "hit"
+    assert len(upstream.requests) == 1
+    assert json.loads(wire.call(other.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 1}
+    assert ask(one, "chat", stream=True)[0] == "miss"
+
+
+@pytest.mark.parametrize("dialect", ["chat", "messages", "converse"])
+@pytest.mark.parametrize("kind", UPSTREAMS)
+def test_fifty_at_once_at_both_make_one_call(
+    kind: str, dialect: str, replicas: Replicas, redis_url: str, upstream: FakeUpstream
+) -> None:
+    slowly = [part for piece in UPSTREAMS[kind] for part in (piece, 0.1)]
+    upstream.script = lambda request: event_stream(slowly)
+    pair = replicas(redis_url, (kind, upstream), cache={})
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda i: ask(pair[i % 2], dialect, stream=True), range(50)))
+    assert len(upstream.requests) == 1
+    assert Counter(word for word, _ in answers) == {"miss": 1, "join": 49}
+    assert len({answer for _, answer in answers}) == 1
+    assert text_of(dialect, answers[0][1]) == "Hello there"
+
+
+def test_what_breaks_off_breaks_off_for_both(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
+    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 0.6], end="cut"))
+    pair = replicas(redis_url, ("openai", upstream), cache={})
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda server: ask(server, "chat", stream=True)[1], pair))
+    assert all(b'"error"' in answer and b"[DONE]" not in answer for answer in answers)
+    assert len(upstream.requests) == 1
+
+
+def test_a_refusal_is_both_replicas_refusal(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
+    refusal = json_body({"error": {"message": "the reason", "type": "invalid_request_error"}}, 400)
+    refusal.pieces.insert(0, 0.5)
+    upstream.queue.append(refusal)
+    pair = replicas(redis_url, ("openai", upstream), cache={})
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda server: wire.call(server.url, *body_of("chat", stream=False)), pair))
+    assert [(status, b"the reason" in body) for status, _, body in answers] == [(400, True)] * 2
+    assert len(upstream.requests) == 1
+
+
+def test_who_fails_at_one_is_left_alone_by_the_other_and_back_for_both(
+    replicas: Replicas, redis_url: str, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    upstream.script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
+    second.script = lambda request: json_body(wire.OPENAI_BODY)
+    one, other = replicas(
+        redis_url, ("openai", upstream), ("openai", second), retries=0, allowed_fails=2, cooldown_s=1.5
+    )
+    for _ in range(2):
+        wire.call(one.url, "/v1/chat/completions", wire.ask())
+    until(lambda: health(other) == {"up0/x": "degraded: cooling down"})
+    asked = len(upstream.requests)
+    assert wire.call(other.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up1/x"
+    assert len(upstream.requests) == asked
+    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
+    time.sleep(1.6)
+    assert wire.call(one.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up0/x"
+    until(lambda: health(other) == {})
+    assert wire.call(other.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up0/x"
+
+
+def test_a_replica_that_begins_later_asks_what_the_others_know(
+    replicas: Replicas, redis_url: str, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    upstream.script = lambda request: json_body({"error": {"message": "slow down"}}, 429, **{"retry-after": "30"})
+    second.script = lambda request: json_body(wire.OPENAI_BODY)
+    one, _ = replicas(redis_url, ("openai", upstream), ("openai", second), retries=0)
+    wire.call(one.url, "/v1/chat/completions", wire.ask())
+    assert health(one) == {"up0/x": "degraded: limited"}
+    late, _ = replicas(redis_url, ("openai", upstream), ("openai", second), retries=0)
+    until(lambda: health(late) == {"up0/x": "degraded: limited"})
+
+
+def test_valkey_killed_and_restarted_under_load(replicas: Replicas, valkey: Valkey, upstream: FakeUpstream) -> None:
+    """No call fails; /health says so meanwhile; soon after, one tells what the other has asked."""
+    slowly = [part for piece in wire.OPENAI_STREAM for part in (piece, 0.05)]
+    upstream.script = lambda request: event_stream(slowly)
+    pair = replicas(valkey.url, ("openai", upstream), cache={"ttl_s": 60})
+    stop, wrong, done = threading.Event(), list[Any](), Counter[str]()
+
+    def load(number: int) -> None:
+        while not stop.is_set():
+            # Half of the calls are the same at both replicas at the same moment: some are under way when it dies.
+            seed = int(time.monotonic() * 2) if number % 2 else time.monotonic_ns()
+            path, body = body_of("chat", stream=True, seed=seed)
+            status, headers, answer = wire.call(pair[(number // 2) % 2].url, path, body)
+            if status != 200 or text_of("chat", answer) != "Hello there" or not answer.endswith(wire.DONE):
+                wrong.append((status, answer))
+            done[headers.get("x-wye-cache", "?")] += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(8):
+            pool.submit(load, number)
+        time.sleep(1.5)
+        valkey.kill()
+        until(lambda: all("state" in health(server) for server in pair))
+        time.sleep(1.5)
+        valkey.restart()
+        took_s = until(lambda: not any("state" in health(server) for server in pair))
+        time.sleep(0.5)
+        stop.set()
+    assert wrong == []
+    assert done["join"] > 0
+    assert done["miss"] > 20
+    assert took_s < 5
+    ask(pair[0], "chat", stream=True, seed=-1)
+    assert ask(pair[1], "chat", stream=True, seed=-1)[0] == "hit"
+
+
+def test_without_a_server_from_the_start_it_serves_all_the_same(
+    replicas: Replicas, valkey: Valkey, upstream: FakeUpstream
+) -> None:
+    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
+    valkey.kill()
+    one, other = replicas(valkey.url, ("openai", upstream), cache={})
+    assert ask(one, "chat", stream=False)[0] == "miss"
+    assert health(one)["state"].startswith("degraded: ")
+    status, _, body = wire.call(one.url, "/cache", method="DELETE")
+    assert status == 503, body
+    valkey.restart()
+    until(lambda: health(one) == health(other) == {})
+    ask(one, "chat", stream=False)
+    assert ask(other, "chat", stream=False)[0] == "hit"
