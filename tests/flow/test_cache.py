@@ -163,7 +163,7 @@ def test_fifty_at_once_make_one_call_and_all_hear_the_same(
     assert len(upstream.requests) == 1
     assert [word for word, _ in answers].count("miss") == 1
     assert [word for word, _ in answers].count("join") == 49
-    if dialect != "responses":  # its events repeat when each caller's own answer was made
+    if dialect != "responses":  # its items have ids of their own in each stream
         assert len({answer for _, answer in answers}) == 1
     assert {text_of(dialect, answer) for _, answer in answers} == {"Hello there"}
 

@@ -127,14 +127,15 @@ class RedisState:
         try:
             return await work()
         except (RedisError, OSError) as error:
-            self._lost(error)
-            raise StateAway(self.away) from None
+            raise StateAway(self._lost(error)) from None
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception) -> str:
+        """Why it is away, from now on."""
         if self.away is None:
             self.away = f"The shared state cannot be reached ({type(error).__name__}): each replica is on its own"
             _log.warning("Redis: %s: %s", self.away, error)
             self._probe = asyncio.create_task(self._wait_for_it())
+        return self.away
 
     async def _wait_for_it(self) -> None:
         while True:

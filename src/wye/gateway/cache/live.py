@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
+
 from wye.canon.events import Event, Failure, Start, UsageReport
 from wye.canon.fold import fold
 from wye.canon.loss import Loss, Losses
@@ -14,6 +16,7 @@ from wye.canon.usage import Usage
 from wye.dialects.dialect import StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Outlet
+from wye.kernel import clock
 from wye.kernel.errors import BadAnswer
 
 Status = Literal["hit", "join", "miss", "bypass"]
@@ -57,6 +60,9 @@ class Live:
 
     def hear(self, events: list[Event]) -> None:
         for event in events:
+            if isinstance(event, Start) and event.created is None:
+                # Else each caller's encoder would say its own time, and the same answer would have several.
+                event = msgspec.structs.replace(event, created=clock.unix_s())  # noqa: PLW2901
             self._bytes += _EVENT_BYTES + len(getattr(event, "text", ""))
             if self._bytes > MAX_BYTES:
                 raise BadAnswer(f"The upstream's answer is longer than {MAX_BYTES // 2**20} MiB")
