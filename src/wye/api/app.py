@@ -14,14 +14,17 @@ from wye.api.edge import (
     asks_for_plain_text,
     header_lines,
     id_headers,
+    late_losses,
     read_body,
     request_id_of,
     send_error,
+    wants_losses_in_body,
     wants_strict,
     wants_trace,
+    with_losses,
 )
 from wye.api.ingress import Asked, asked, read_counted
-from wye.dialects.dialect import Dialect
+from wye.dialects.dialect import SSE, Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
@@ -113,7 +116,7 @@ class App:
             else:
                 said = await self.pipeline.chat(exchange)
             if isinstance(said, Whole):
-                await answer(caller, 200, said.body, _lines(exchange))
+                await _answer_whole(exchange, said.body, caller)
             else:
                 begun = True
                 await self._stream(exchange, said, caller)
@@ -140,9 +143,12 @@ class App:
     async def _stream(self, exchange: Exchange, stream: Stream, caller: Caller) -> None:
         content_type = _PLAIN_TEXT if asks_for_plain_text(caller.headers) else exchange.speaks.framing.content_type
         lines = b"content-type: %b\r\ncache-control: no-cache\r\n%b" % (content_type, _lines(exchange))
+        told = len(exchange.losses)
         try:
             caller.begin(200, lines, None)
             await stream.relay(caller)
+            if len(exchange.losses) > told and exchange.speaks.framing is SSE:
+                caller.say(late_losses(exchange.losses[told:], caller.headers))
         finally:
             self.pipeline.finish(exchange, stream)
         await caller.end()
@@ -154,7 +160,7 @@ class App:
         tokens, exact = await self.pipeline.count_tokens(exchange)
         if not exact:
             exchange.losses.add("input_tokens", "estimated: this model's tokenizer is not at hand", "info")
-        await answer(caller, 200, encode(exchange.dialect.encode_count(tokens)), _lines(exchange))
+        await _answer_whole(exchange, encode(exchange.dialect.encode_count(tokens)), caller)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -173,6 +179,12 @@ def _plain_path(scope: Scope) -> str:
     """The path as the table of routes has it: without the prefix of a mount, without a slash at its end."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
+
+
+async def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> None:
+    if wants_losses_in_body(exchange.headers):
+        body = with_losses(body, exchange.losses)
+    await answer(caller, 200, body, _lines(exchange))
 
 
 def _lines(exchange: Exchange) -> bytes:

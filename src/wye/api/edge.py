@@ -7,10 +7,11 @@ import re
 from math import ceil
 
 from wye.api.caller import Caller
+from wye.canon.loss import Loss, Losses
 from wye.dialects.dialect import Dialect
 from wye.kernel.errors import TooLarge, UnsupportedMedia, WyeError
 from wye.kernel.ids import new_id
-from wye.kernel.json import encode
+from wye.kernel.json import encode, split_object
 from wye.ports.transport import HeaderMap, Headers
 
 log = logging.getLogger("wye")
@@ -40,6 +41,23 @@ def wants_trace(headers: HeaderMap) -> bool:
     """Whether the caller wants to know how its answer came about."""
     asked = headers.get(b"x-wye-trace")
     return asked is not None and asked.lower() in (b"1", b"true")
+
+
+def wants_losses_in_body(headers: HeaderMap) -> bool:
+    """Whether an answer is to tell its losses itself, beside the header that names their fields."""
+    return headers.get(b"x-wye-loss", b"").lower() == b"body"
+
+
+def with_losses(body: bytes, losses: Losses) -> bytes:
+    """An answer with its losses as the member `wye`; all others stay the bytes that they are."""
+    return encode({**split_object(body), "wye": {"losses": losses}})
+
+
+def late_losses(losses: list[Loss], headers: HeaderMap) -> bytes:
+    """What was lost after the header was sent, as a comment of server-sent events: what may change the answer, and the
+    rest for those who asked for all."""
+    told = Losses(loss for loss in losses if loss.severity == "warning" or wants_losses_in_body(headers))
+    return b": wye-loss %b\n\n" % told.header().encode() if told else b""
 
 
 def asks_for_plain_text(headers: HeaderMap) -> bool:

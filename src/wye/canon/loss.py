@@ -39,10 +39,11 @@ class Losses(list[Loss]):
             )
 
     def header(self, limit: int = 1000) -> str:
-        """The X-Wye-Loss header: fields separated by commas, shortened to about `limit` characters, ASCII."""
+        """The X-Wye-Loss header: fields separated by commas, shortened to about `limit` characters, printable ASCII."""
         text = ""
         for shown, loss in enumerate(self):
-            item = loss.field.encode("ascii", "replace").decode().replace(",", ";").replace("\n", " ")
+            plain = "".join([character if character.isprintable() else " " for character in loss.field[: limit + 1]])
+            item = plain.encode("ascii", "replace").decode().replace(",", ";")
             if len(text) + len(item) > limit:
                 return f"{text}, +{len(self) - shown} more"
             text = f"{text}, {item}" if text else item
