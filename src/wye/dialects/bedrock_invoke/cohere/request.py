@@ -114,6 +114,7 @@ def _encode_messages(messages: list[Message], losses: Losses) -> JsonObject:
     preamble: list[str] = []
     turns: list[JsonObject] = []
     implied = False
+    path = "messages"
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
         if message.name is not None:
@@ -130,7 +131,7 @@ def _encode_messages(messages: list[Message], losses: Losses) -> JsonObject:
     body: JsonObject = {"preamble": "\n".join(preamble)} if preamble else {}
     last = turns.pop() if turns else {}
     if last.pop("role", None) not in ("USER", "TOOL"):
-        raise cannot_say(NAME, "a conversation that does not end with the user", f"messages[{len(messages) - 1}]")
+        raise cannot_say(NAME, "a conversation that does not end with the user", path)
     if implied and len(turns) > 1 and "tool_results" in last:
         # The calls were told by their results alone, together with the message that they answer.
         turns.pop()
