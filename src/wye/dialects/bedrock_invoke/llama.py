@@ -27,7 +27,7 @@ from wye.dialects.bedrock_invoke.prompts import (
 from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, set_members
 from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder
-from wye.dialects.bedrock_invoke.turns import messages_of
+from wye.dialects.bedrock_invoke.turns import messages_of, note_unsaid
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer
 from wye.kernel.fields import Fields, take
@@ -90,8 +90,7 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
             raise cannot_say(NAME, "an image that is not in place", path)
         if "llama" in request.model and not _SEES.search(request.model):
             raise cannot_say(NAME, f"an image, which {request.model} does not see,", path)
-        if image.detail not in (None, "auto"):
-            losses.add(f"{path}.detail", "the model looks at every image in the same way")
+        note_unsaid(image, path, NAME, losses)
         images.append(image.source.data)
         return IMAGE
 

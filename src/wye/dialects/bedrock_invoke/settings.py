@@ -23,7 +23,7 @@ _STEERING = (
     "top_logprobs",
     "verbosity",
 )
-_BOOKKEEPING = ("cache", "user", "metadata", "service_tier", "store", "prompt_cache_key")
+_BOOKKEEPING = ("user", "metadata", "service_tier", "store", "prompt_cache_key")
 
 
 def report_unsaid(request: ChatRequest, said: Collection[str], name: str, losses: Losses) -> None:
@@ -39,6 +39,8 @@ def report_unsaid(request: ChatRequest, said: Collection[str], name: str, losses
     if reasoning is not None and "reasoning" not in said:
         thinks = reasoning.mode != "disabled" and reasoning.effort != "none"
         losses.add("reasoning", f"{name} has no such setting", "warning" if thinks else "info")
+    if request.cache is not None:
+        losses.add("cache_control", f"{name} has no cache marks", "info")
     for member in _BOOKKEEPING:
         if member not in said and getattr(request, member) is not None:
             losses.add(member, f"{name} has no such member", "info")

@@ -16,7 +16,7 @@ from wye.dialects.bedrock_invoke.answer import only_choice, own_members
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid
-from wye.dialects.bedrock_invoke.turns import say_text, text_of
+from wye.dialects.bedrock_invoke.turns import note_unsaid, say_text, text_of
 from wye.dialects.dialect import Quirks
 from wye.kernel.errors import BadAnswer, BadRequest
 from wye.kernel.fields import Fields
@@ -56,6 +56,7 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
             raise cannot_say(NAME, "an image that is not in place", path)
         if images:
             raise cannot_say(NAME, "more than one image", path)
+        note_unsaid(image, path, NAME, losses)
         images.append(image.source.data)
         return ""
 

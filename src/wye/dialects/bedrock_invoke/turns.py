@@ -79,5 +79,13 @@ def say_text(part: Part, path: str, dialect: str, losses: Losses, *, answer: boo
             raise cannot_say(dialect, f"anything but text ({type(part).__name__})", path)
 
 
+def note_unsaid(image: Image, path: str, dialect: str, losses: Losses) -> None:
+    """Name what is asked for beside an image of which only the bytes are sent."""
+    if image.detail not in (None, "auto"):
+        losses.add(f"{path}.detail", "the model looks at every image in the same way")
+    if image.cache is not None:
+        losses.add(f"{path}.cache_control", f"{dialect} has no cache marks", "info")
+
+
 def messages_of(turns: list[Turn]) -> list[Message]:
     return [Message(turn.role, [Text(turn.text)]) for turn in turns]

@@ -21,7 +21,7 @@ MAX_PROMPTS = 128
 _PLAIN = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "seed", "n", "user")
 """Members that have one name here and in the canonical form."""
 _UNSAID = ("top_k", "verbosity", "reasoning", "tool_choice", "parallel_tool_calls")
-_BOOKKEEPING = ("cache", "metadata", "service_tier", "store", "prompt_cache_key")
+_BOOKKEEPING = ("metadata", "service_tier", "store", "prompt_cache_key")
 
 
 def split(body: JsonObject) -> list[JsonObject]:
@@ -173,6 +173,8 @@ def _report_unsaid(request: ChatRequest, losses: Losses) -> None:
     for name in _UNSAID:
         if getattr(request, name) is not None:
             losses.add(name, f"{NAME} has no such setting", "info" if "tool" in name else "warning")
+    if request.cache is not None:
+        losses.add("cache_control", f"{NAME} has no cache marks", "info")
     for name in _BOOKKEEPING:
         if getattr(request, name) is not None:
             losses.add(name, f"{NAME} has no such member", "info")
