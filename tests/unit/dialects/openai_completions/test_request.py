@@ -150,7 +150,7 @@ def test_settings_without_words_are_named_as_lost() -> None:
         "reasoning": "warning",
         "tool_choice": "info",
         "parallel_tool_calls": "info",
-        "cache": "info",
+        "cache_control": "info",
         "metadata": "info",
         "service_tier": "info",
         "store": "info",
