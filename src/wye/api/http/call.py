@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from wye.api.asgi import Application, Message, Scope
-from wye.ports.transport import HeaderMap, Headers
+from wye.ports.transport import HeaderMap
 
 log = logging.getLogger("wye")
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS = (204, 304)
+_NOT_IN_NAMES = re.compile(rb"[^!#$%&'*+.^_`|~0-9a-z-]|\A\Z")
+_NOT_IN_VALUES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # A larger body is written beside its head: copying both into one buffer would cost more than it saves.
 _JOIN_BELOW_BYTES = 32_768
 
@@ -50,12 +53,13 @@ class Call:
     unread_bytes = 0
     _cancels = False
     _received = False
-    _offered = False
+    _asked = False
     _chunked = False
     _owed_bytes = 0
     _head = b""
     """Said, but not yet written."""
-    _waiter: asyncio.Future[None] | None = None
+    _changed: asyncio.Event | None = None
+    """Set when one who waits should look again."""
 
     def __init__(self, carrier: Carrier, scope: Scope, headers: HeaderMap, keep_alive: bool) -> None:
         self._carrier = carrier
@@ -71,26 +75,39 @@ class Call:
             await application(self.scope, self.receive, self.send)
             if not self.ended and not self.left:
                 log.error("%s %s got no complete answer", self.scope["method"], self.scope["path"])
+        except asyncio.CancelledError:
+            if not self.ended:
+                self._fail(503)
+            raise
         except Exception:  # the last edge: nobody above would tell
-            log.exception("%s %s failed", self.scope["method"], self.scope["path"])
+            # To speak to a caller who left is no fault.
+            level = logging.DEBUG if self.left else logging.ERROR
+            log.log(level, "%s %s failed", self.scope["method"], self.scope["path"], exc_info=True)
         finally:
             if not self.ended:
-                self._fail()
+                self._fail(500)
             # Circles would outlive the request, until a collector comes for them.
             self.scope.pop("extensions", None)
             if self.task is not None:
                 running.discard(self.task)
                 self.task = None
 
-    def _fail(self) -> None:
-        if self.begun or self.left:
+    def _fail(self, status: int) -> None:
+        if self.left:
+            self.ended = True
+        elif self.begun:
             self.ended = True
             self._carrier.abort()
         else:
             self.keep_alive = False
-            self.begin(500, b"content-type: text/plain\r\n", 21)
-            self.say(b"Internal Server Error")
-            self.complete()
+            self.refuse(status, HTTPStatus(status).phrase)
+
+    def refuse(self, status: int, reason: str) -> None:
+        """An answer without an application: whole, and for people."""
+        body = f"{reason}\n".encode("ascii", "replace")
+        self.begin(status, b"content-type: text/plain\r\n", len(body))
+        self.say(body)
+        self.complete()
 
     # What the connection tells.
 
@@ -115,7 +132,7 @@ class Call:
 
     async def read(self) -> bytes | None:
         while not self._body and not self.whole and not self.left:
-            self._offer()
+            self._ask()
             await self._wait()
         if self.left:
             return None
@@ -137,6 +154,10 @@ class Call:
         self.begun = True
         if status in _BODILESS:
             self._bodiless = True
+            if status == 204:
+                length = None  # https://www.rfc-editor.org/rfc/rfc9110#section-8.6-11
+        if not self.whole and not self._asked and self._waits():
+            self.keep_alive = False  # it may send its body yet, or its next request in that place
         if length is not None:
             lines += b"content-length: %d\r\n" % length
             if not self._bodiless:
@@ -149,6 +170,8 @@ class Call:
                 lines += b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
             lines += b"connection: close\r\n"
+        elif self.scope["http_version"] == "1.0":
+            lines += b"connection: keep-alive\r\n"
         status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         # Written with the first of the body: what comes at once, the caller need not ask its socket for twice.
         self._head = b"%b%b%b\r\n" % (status_line, self._carrier.date_line(), lines)
@@ -159,10 +182,14 @@ class Call:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             else:
                 self._owed_bytes -= len(data)
+                if self._owed_bytes < 0:
+                    raise ValueError("the answer is longer than its content-length")
             if self._head:
                 self._write(data)
             else:
                 self._carrier.write(data)
+        elif self._head and not self.left:
+            self._write(b"")
         return self._carrier.writable
 
     def _write(self, data: bytes) -> None:
@@ -188,9 +215,9 @@ class Call:
             self._write(b"0\r\n\r\n")
         elif self._head:
             self._write(b"")
-        if self._owed_bytes > 0 or (self._owed_bytes < 0 and self.keep_alive):
-            # A caller that counts must not take this for a whole answer, nor the next answer for a part of it.
-            log.error("%s %s: the answer is not as long as it said", self.scope["method"], self.scope["path"])
+        if self._owed_bytes:
+            # A caller that counts must not take the next answer for a part of this one.
+            log.error("%s %s: the answer is shorter than it said", self.scope["method"], self.scope["path"])
             self._carrier.abort()
             return
         self._carrier.finish(self)
@@ -208,38 +235,52 @@ class Call:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._begin(message["status"], message["headers"])
-        else:
+        """Raises OSError when the caller has left, RuntimeError for what cannot be said now."""
+        kind = message["type"]
+        if self.left:
+            raise ConnectionResetError("the caller has left")
+        if kind == "http.response.start" and not self.begun:
+            self._begin(message["status"], message.get("headers", ()))
+        elif kind == "http.response.body" and self.begun and not self.ended:
             if not self.say(message.get("body", b"")):
                 await self.drained()
             if not message.get("more_body"):
                 self.complete()
+        else:
+            raise RuntimeError(f"{kind} is not what an answer goes on with here")
 
-    def _begin(self, status: int, headers: Headers) -> None:
+    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         length: int | None = None
         lines: list[bytes] = []
-        for name, value in headers:
-            if name.lower() == b"content-length":
+        for given, value in headers:
+            name = given.lower()
+            if _NOT_IN_NAMES.search(name) or _NOT_IN_VALUES.search(value):
+                raise ValueError(f"a control character in the answer's header {given!r}: it could end the line")
+            if name == b"content-length":
                 length = int(value)
-            elif b"\n" in value or b"\r" in value:
-                raise ValueError(f"a line break in the answer's header {name!r}: it would be a header of its own")
-            else:
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and value.lower() != b"close"
+            elif name != b"transfer-encoding":
                 lines.append(b"%b: %b\r\n" % (name, value))
         self.begin(status, b"".join(lines), length)
 
-    def _offer(self) -> None:
+    def _ask(self) -> None:
         """Ask for the body of a caller that sends it only when asked to."""
-        if not self._offered and not self.begun:
-            self._offered = True
-            if any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"]):
+        if not self._asked and not self.begun:
+            self._asked = True
+            if self._waits():
                 self._carrier.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _waits(self) -> bool:
+        expected = self.headers.get(b"expect", b"")
+        return expected.lower() == b"100-continue" and self.scope["http_version"] != "1.0"
+
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        self._changed.clear()
+        await self._changed.wait()
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._changed is not None:
+            self._changed.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from math import inf
@@ -34,13 +35,22 @@ LINGER_S = 10.0
 BODY_S = 60.0
 """The longest silence within a request's body."""
 STALLED_S = 120.0
-"""How long a caller may take nothing of its answer while more waits for it."""
+"""How long a caller may take nothing of its answer while more waits for it, or while the connection is to be closed."""
 KEEP_ALIVE_S = 75.0
 """How long an idle connection is kept: longer than clients' pools keep theirs, so that they end it and not we."""
 
 _TIMER_RESOLUTION_S = 0.002  # timers of an event loop may fire this much early
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
-_HTTP2_PREFACE = b"PRI * HTTP/2.0"
+_WITH_HOST = re.compile(rb"[^:/]+://([^/?#]*)/?(.*)")
+_TLS_HELLO = b"\x16\x03"
+
+
+class Refused(HttpParserError):
+    """What the parser would let pass. Raised in its callbacks."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Connection(asyncio.Protocol):
@@ -52,8 +62,10 @@ class Connection(asyncio.Protocol):
     _peer: tuple[str, int] | None = None
     _authority: tuple[str, int | None] | None = None
     _url = b""
-    _head_bytes = 0
-    """Of the head that is coming in."""
+    _bare_bytes = 0
+    """That came one after another without any of a body: of a head, of trailers."""
+    _without_upgrade = b""
+    """The head of a request that offers another protocol, as it is without the offer."""
     _incoming: Call | None = None
     """The request whose body is coming in."""
     _call: Call | None = None
@@ -62,8 +74,12 @@ class Connection(asyncio.Protocol):
     _closing = False
     _date: Any = None
     _date_line = b""
-    _drained: asyncio.Future[None] | None = None
+    _drained: asyncio.Event | None = None
     _deadline = inf
+    """When the caller must have done what is its turn."""
+    _stalled_at = inf
+    """When it must have taken some of what was said."""
+    _unsent_bytes = 0
     _timer: asyncio.TimerHandle | None = None
     _timer_at = inf
 
@@ -103,35 +119,45 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        if self._incoming is None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+        in_body = self._incoming is not None
+        if not in_body:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > MAX_HEAD_BYTES:
                 self._take_in_parts(data)
                 return
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             # No other protocol is spoken here, and a request that offers one is still a request.
+            head, self._without_upgrade = self._without_upgrade, b""
             self._parser = HttpRequestParser(self)
-            self.data_received(data[upgrade.args[0] :])
+            self.data_received(head + data[upgrade.args[0] :])
             return
         except HttpParserError as error:
-            self._refuse(400, _explained(error, data))
+            self._refuse(*self._explained(error, data))
             return
         call = self._incoming
-        if call is not None:
+        if call is None:
+            if self._call is None and self._bare_bytes == len(data):
+                self._within(HEAD_S)
+            return
+        if self._pieces:
+            self._bare_bytes = 0
             self._take_body(call)
-            if call.unread_bytes > MAX_UNREAD_BYTES:
-                self._pause()
-            elif not call.ended:
-                self._within(BODY_S)
-        elif self._head_bytes and self._call is None:
-            self._within(HEAD_S)
+        elif in_body:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, f"The request goes on for {MAX_HEAD_BYTES} bytes without a body")
+                return
+        if call.unread_bytes > MAX_UNREAD_BYTES:
+            self._pause()
+        elif not call.ended and not self._paused:
+            self._within(BODY_S)
 
     def _take_in_parts(self, data: bytes) -> None:
         """Only so can a head that is too long be told from a short one with much body behind it."""
-        room = MAX_HEAD_BYTES - (self._head_bytes - len(data))
-        self._head_bytes -= len(data)
+        self._bare_bytes -= len(data)
+        room = MAX_HEAD_BYTES - self._bare_bytes
         if room <= 0:
             self._refuse(431, f"The head of the request is longer than {MAX_HEAD_BYTES} bytes")
             return
@@ -140,28 +166,31 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # A caller that ends its side has no more to say, and seldom waits for an answer: as if it had left.
-        return None
+        if self._call is None or self._call.ended:
+            self._close()
+        else:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self.writable = True
+        self._lose()
         self._state.connections.discard(cast(Any, self))
         if self._timer is not None:
             self._timer.cancel()
-        self._wake()
-        for call in (self._call, *self._queue):
-            if call is not None:
-                call.on_lost()
-        self._queue.clear()
+        # The parser knows this object's methods, a call knows its carrier: circles.
+        self._call = self._incoming = None
+        del self._parser
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._within(STALLED_S)
+        self._watch()
 
     def resume_writing(self) -> None:
         self.writable = True
-        self._deadline = inf
-        self._wake()
+        self._stalled_at = inf
+        if self._closing:
+            self._watch()
+        if self._drained is not None:
+            self._drained.set()
 
     # What the parser finds. An exception here stops it.
 
@@ -169,12 +198,44 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        name = name.lower()
+        headers = self._headers
+        if name in headers:
+            if name == b"host":
+                raise Refused(400, "Two Host headers")
+            value = b"%b, %b" % (headers[name], value)
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         headers = self._headers
-        scope = self._scope(parser.get_method().decode("ascii"), parser.get_http_version(), list(headers.items()))
+        method = parser.get_method()
+        version = parser.get_http_version()
+        if version == "1.1":
+            if b"host" not in headers:
+                raise Refused(400, "No Host header")
+        elif version != "1.0":
+            raise Refused(505, f"HTTP/{version} is not spoken here: set the client to HTTP/1.1")
+        if b"transfer-encoding" in headers:
+            if version == "1.0":
+                raise Refused(400, "HTTP/1.0 has no Transfer-Encoding")
+            if headers[b"transfer-encoding"].lower() != b"chunked":
+                raise Refused(501, "No Transfer-Encoding but chunked is understood")
+        if parser.should_upgrade():
+            if method == b"CONNECT":
+                raise Refused(501, "This is no proxy: CONNECT is not understood")
+            del headers[b"upgrade"]
+            lines = b"".join(b"%b: %b\r\n" % line for line in headers.items())
+            self._without_upgrade = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version.encode(), lines)
+            self._headers = {}
+            self._url = b""
+            return
+        if not self._url.startswith(b"/"):  # https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+            whole = _WITH_HOST.match(self._url)
+            if whole is not None:
+                headers[b"host"] = whole[1]
+            self._url = b"/" + (whole[2] if whole is not None else b"")
+        scope = self._scope(method.decode("ascii"), version, list(headers.items()))
         self._headers = {}
         self._url = b""
         self._incoming = call = Call(self, scope, headers, parser.should_keep_alive())
@@ -185,12 +246,14 @@ class Connection(asyncio.Protocol):
             self._queue.append(call)
             self._pause()
         else:
-            raise HttpParserError("too many requests that do not wait for their answers")
+            raise Refused(400, f"More than {MAX_WAITING} requests that did not wait for their answers")
 
     def on_message_complete(self) -> None:
         call, self._incoming = self._incoming, None
-        self._head_bytes = 0
+        self._bare_bytes = 0
         self._deadline = inf
+        if self._headers:
+            self._headers = {}  # trailers: they are not of the next request
         if call is not None:
             self._take_body(call)
             call.on_whole()
@@ -213,8 +276,10 @@ class Connection(asyncio.Protocol):
 
     async def drained(self) -> None:
         if not self.writable:
-            self._drained = self._loop.create_future()
-            await self._drained
+            if self._drained is None:
+                self._drained = asyncio.Event()
+            self._drained.clear()
+            await self._drained.wait()
 
     def want_body(self) -> None:
         if self._paused and not self._queue:
@@ -225,13 +290,15 @@ class Connection(asyncio.Protocol):
         if call.whole:
             self._next(call)
             return
-        # What is left of its body is read and forgotten: closing on it would take back the answer too.
+        # What is left of its body is read and forgotten: to close on it would take back the answer too.
+        # https://www.rfc-editor.org/rfc/rfc9112#section-9.6-9
+        if not call.keep_alive and self._transport.can_write_eof():
+            self._transport.write_eof()
         self._within(LINGER_S)
-        if self._paused:
-            self._resume()
+        self._resume()
 
     def abort(self) -> None:
-        self._closing = True
+        self._lose()
         self._transport.abort()
 
     def shutdown(self) -> None:
@@ -246,19 +313,24 @@ class Connection(asyncio.Protocol):
     def _next(self, call: Call) -> None:
         """A request and its answer are over."""
         self._call = None
-        if self._closing or not call.keep_alive:
+        if not call.keep_alive:
             self._close()
-            return
-        self._within(KEEP_ALIVE_S)
-        if self._queue:
-            self._begin(self._queue.popleft())
-        if self._paused and not self._queue:
-            self._resume()
+        elif self._queue:
+            following = self._queue.popleft()
+            self._begin(following)
+            if following.whole:
+                self._deadline = inf
+            else:
+                self._within(BODY_S)
+            if not self._queue:
+                self._resume()
+        else:
+            self._within(HEAD_S if self._bare_bytes else KEEP_ALIVE_S)
+            if self._paused:
+                self._resume()
 
     def _scope(self, method: str, version: str, headers: Headers) -> Scope:
         raw_path, _, query = self._url.partition(b"?")
-        if not raw_path.startswith(b"/"):  # a proxy's form: http://host/path
-            raw_path = b"/" + raw_path.partition(b"://")[2].partition(b"/")[2]
         path = raw_path.decode("ascii", "replace")
         return {
             "type": "http",
@@ -284,28 +356,53 @@ class Connection(asyncio.Protocol):
         running.add(task)
 
     def _refuse(self, status: int, reason: str) -> None:
-        """What came is no request: say so, unless an answer is being said, and read no more."""
+        """What came is no request: say so, unless answers are under way, and take no more."""
         log.info("Refused bytes of %s: %s", self._peer, reason)
         self._closing = True
-        call = self._call
-        if call is not None:
-            call.keep_alive = False
-            if self._incoming is not call:
-                return
-            call.on_lost()
-            if call.begun:
-                self.abort()
-                return
-        refusal = Call(self, self._scope("GET", "1.1", []), {}, keep_alive=False)
-        refusal.whole = True
-        body = f"{reason}\n".encode("ascii", "replace")
-        refusal.begin(status, b"content-type: text/plain\r\n", len(body))
-        refusal.say(body)
-        refusal.complete()
+        call, incoming = self._call, self._incoming
+        if call is not None and call is not incoming:
+            if self._queue and self._queue[-1] is incoming:
+                self._queue.pop()
+            last = self._queue[-1] if self._queue else call
+            last.keep_alive = False
+        elif call is not None and call.ended:
+            self._close()
+        elif call is not None and call.begun:
+            self.abort()
+        else:
+            if call is not None:
+                call.on_lost()
+            # Never whole: whatever else comes is read and forgotten for a while.
+            self._call = refusal = Call(self, self._scope("GET", "1.1", []), {}, keep_alive=False)
+            refusal.refuse(status, reason)
+
+    def _explained(self, error: HttpParserError, data: bytes) -> tuple[int, str]:
+        cause = error.__context__
+        if isinstance(cause, Refused):
+            return cause.status, str(cause)
+        if self._parser.get_method() == b"PRI":
+            return 505, "HTTP/2 is not spoken here: set the client to HTTP/1.1"
+        if data.startswith(_TLS_HELLO):
+            return 400, "TLS is not spoken here: the address begins with http://"
+        return 400, f"Not an HTTP/1.1 request: {error}"
 
     def _close(self) -> None:
+        """Say what is left to say, and end."""
         self._closing = True
+        if self._transport.get_write_buffer_size():
+            self._watch()
         self._transport.close()
+
+    def _lose(self) -> None:
+        """Nobody is there to speak to."""
+        self._closing = True
+        self.writable = True
+        if self._drained is not None:
+            self._drained.set()
+        waiting, self._queue = self._queue, deque()
+        for call in (self._call, *waiting):
+            if call is not None:
+                call.on_lost()
 
     def _pause(self) -> None:
         self._deadline = inf
@@ -314,34 +411,48 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        self._paused = False
-        if not self._closing:
+        if self._paused:
+            self._paused = False
             self._transport.resume_reading()
 
-    def _wake(self) -> None:
-        waiter, self._drained = self._drained, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def _within(self, seconds: float) -> None:
-        """The connection ends unless something happens in time. The timer is moved only when it fires."""
+        """The connection ends unless the caller does its part in time. The timer is moved only when it fires."""
         self._deadline = deadline = self._loop.time() + seconds
         if deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+            self._arm(deadline)
+
+    def _watch(self) -> None:
+        """The connection ends when nothing of what was said is taken for long."""
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._stalled_at = stalled_at = self._loop.time() + STALLED_S
+        if stalled_at < self._timer_at:
+            self._arm(stalled_at)
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = inf
-        if self._deadline == inf:
-            return
-        if self._loop.time() < self._deadline - _TIMER_RESOLUTION_S:
-            self._within(self._deadline - self._loop.time())
-        elif not self.writable:
-            self.abort()
-        elif self._head_bytes and not (self._call is not None and self._call.ended):
+        now = self._loop.time() + _TIMER_RESOLUTION_S
+        if now >= self._stalled_at:
+            if self._transport.get_write_buffer_size() >= self._unsent_bytes:
+                self.abort()
+                return
+            self._watch()
+        if now >= self._deadline:
+            self._deadline = inf
+            self._on_late()
+        at = min(self._deadline, self._stalled_at)
+        if at < self._timer_at:
+            self._arm(at)
+
+    def _on_late(self) -> None:
+        call = self._call
+        if (self._incoming is not None or self._bare_bytes) and not self._closing and not (call and call.ended):
             self._refuse(408, "The request did not come to its end in time")
         else:
             self._close()
@@ -350,9 +461,3 @@ class Connection(asyncio.Protocol):
 def _address(name: Any) -> tuple[str, int] | None:
     """A unix socket's callers have none."""
     return (name[0], name[1]) if isinstance(name, tuple) else None  # pyright: ignore[reportUnknownVariableType]
-
-
-def _explained(error: HttpParserError, data: bytes) -> str:
-    if data.startswith(_HTTP2_PREFACE):
-        return "HTTP/2 is not spoken here: set the client to HTTP/1.1"
-    return f"Not an HTTP/1.1 request: {error}"
