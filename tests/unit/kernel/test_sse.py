@@ -1,7 +1,7 @@
 import pytest
 
 from wye.kernel.errors import BadAnswer
-from wye.kernel.sse import MAX_FRAME_BYTES, Frame, FrameSplitter, SseDecoder, frame
+from wye.kernel.sse import MAX_FRAME_BYTES, Frame, FrameSplitter, SseDecoder, frame, is_plain, parse, split
 
 STREAMS = {
     "data only": (b"data: 1\n\ndata: 2\n\n", [Frame(b"1"), Frame(b"2")]),
@@ -15,6 +15,7 @@ STREAMS = {
     "a field without a colon": (b"data\ndata: x\n\n", [Frame(b"\nx")]),
     "byte-order mark": (b"\xef\xbb\xbfdata: x\n\n", [Frame(b"x")]),
     "UTF-8 across chunks": ("data: héé€😀\n\n".encode(), [Frame("héé€😀".encode())]),
+    "a name after the data": (b"data: x\nevent: a\n\n", [Frame(b"x", "a")]),
     "blank lines between": (b"\n\n\ndata: x\n\n\n\n", [Frame(b"x")]),
 }
 
@@ -79,3 +80,31 @@ def test_each_byte_is_searched_once_however_small_the_chunks(monkeypatch: pytest
 def test_a_frame_is_written_with_and_without_a_name() -> None:
     assert frame(b"{}") == b"data: {}\n\n"
     assert frame(b"{}", "ping") == b"event: ping\ndata: {}\n\n"
+
+
+@pytest.mark.parametrize("stream", [stream for stream, _ in STREAMS.values()], ids=STREAMS.keys())
+def test_frames_that_are_split_are_the_same_frames(stream: bytes) -> None:
+    pieces = split(stream)
+    assert b"".join(pieces) == stream
+    assert [found for piece in pieces for found in SseDecoder().feed(piece)] == SseDecoder().feed(stream)
+    assert all(len(parse(piece)) <= 1 for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("whole", "plain"),
+    [
+        (b'data: {"a":1}\n\n', True),
+        (b"data: {}\n\ndata: {}\n\n", True),
+        (b"event: a\ndata: {}\n\n", True),
+        (b"data: {}\r\n\r\n", True),
+        (b": a comment\n\n", True),
+        (b"event: error\ndata: {}\n\n", False),
+        (b"data: {}\n\ndata: [DONE]\n\n", False),
+        (b"data: {\n\n", False),
+        (b"data: {]\n\n", False),
+        (b"data: [1]\n\n", False),
+        (b"data: x\n\n", False),
+    ],
+)
+def test_plain_frames_are_objects_and_no_errors(whole: bytes, plain: bool) -> None:
+    assert is_plain(whole) is plain

@@ -22,7 +22,7 @@ from wye.dialects.dialect import Dialect, Quirks, StreamEncoder
 from wye.dialects.openai_chat import DIALECT as CHAT
 from wye.dialects.openai_chat.decoder import Decoder
 from wye.kernel import sse
-from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
+from wye.kernel.json import JsonObject, decode, encode
 
 _NOT_IN_THE_BODY = ("model", "stream", "stream_options")
 
@@ -159,16 +159,7 @@ class _WritingEncoder:
         self._write = write
 
     def encode(self, event: Event) -> bytes:
-        return b"".join([_exchanged(frame, self._write) for frame in sse.split(self._inner.encode(event))])
+        return b"".join([self._exchanged(data, name) for data, name in sse.parse(self._inner.encode(event))])
 
-
-def _exchanged(frame: bytes, change: Callable[[JsonObject], JsonObject]) -> bytes:
-    """The frame with its object changed; one that holds none is left to its reader."""
-    for data, name in sse.parse(frame):
-        try:
-            chunk = as_object(decode(data))
-        except JsonError:
-            return frame
-        if chunk is not None:
-            return sse.frame(encode(change(chunk)), name)
-    return frame
+    def _exchanged(self, data: bytes, name: str | None) -> bytes:
+        return CHAT.tap.terminator if data == b"[DONE]" else sse.frame(encode(self._write(decode(data))), name)

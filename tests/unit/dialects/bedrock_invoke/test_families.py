@@ -38,6 +38,7 @@ TYPED = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
          {"messages": MESSAGES}, "bedrock_mistral"),
         ("mistral.mistral-7b-instruct-v0:2", {"prompt": "Hi"}, "bedrock_mistral_prompt"),
         ("mistral.mistral-large-2402-v1:0", {"prompt": "Hi"}, "bedrock_mistral_prompt"),
+        ("my-route", {"prompt": "Hi", "max_tokens": 5}, "bedrock_mistral_prompt"),
         ("cohere.command-text-v14", {"prompt": "Hi"}, "bedrock_cohere_prompt"),
         ("meta.llama3-8b-instruct-v1:0", {"prompt": "Hi"}, "bedrock_llama"),
         ("stability.stable-image-ultra-v1:0", {"prompt": "Hi"}, "bedrock_stability"),

@@ -47,7 +47,7 @@ from wye.canon.parts import (
 )
 from wye.canon.request import Message, OutputFormat, Reasoning
 from wye.canon.response import ChatResponse, Choice
-from wye.canon.seal import PREFIX, seal
+from wye.canon.seal import PREFIX, seal, unseal
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.nova import DIALECT
@@ -242,9 +242,38 @@ def test_odd_blocks_stay_whole() -> None:
         {"audio": {"format": "mp3", "source": {"s3Location": {"uri": "s3://b/k"}}}},
         {"reasoningContent": {"reasoningText": {"text": "a", "new": 1}}},
         {"reasoningContent": {"redactedContent": "a", "new": 1}},
+        {"reasoningContent": {"newThought": "a"}},
+        {"audio": {"format": "mp3", "source": {"bytes": "AA==", "new": 1}}},
     ]
     value = DIALECT.decode_request({"messages": [{"role": "user", "content": odd}]})
     assert value.messages[0].parts == [Opaque(NAME, block) for block in odd]
+    assert encode(DIALECT, value)[0]["messages"][0]["content"] == odd
+
+
+def test_a_cache_point_marks_what_is_before_it_once() -> None:
+    point, other = {"cachePoint": {"type": "default", "ttl": "1h"}}, {"cachePoint": {"type": "new", "x": 1}}
+    body = {"messages": [{"role": "user", "content": [point, {"text": "a"}, other, point, {"text": "b"}, point]}]}
+    value = DIALECT.decode_request(body)
+    assert value.messages[0].parts == [
+        Opaque(NAME, point),
+        Text("a", cache=CacheMark(extras={NAME: {"type": "new", "x": 1}})),
+        Opaque(NAME, point),
+        Text("b", cache=CacheMark("1h")),
+    ]
+    assert encode(DIALECT, value) == (body, {})
+
+
+def test_odd_tools_stay_whole() -> None:
+    odd: list[dict[str, Any]] = [
+        {"cachePoint": {"type": "default"}},
+        {"systemTool": {"name": "nova_grounding"}},
+        {"cachePoint": {"type": "default"}},
+        {"toolSpec": {"name": "f", "inputSchema": {"json": {}, "new": 1}}},
+    ]
+    config = {"tools": [*odd, SPEC]}
+    value = DIALECT.decode_request({"messages": [USER], "toolConfig": config})
+    assert value.tools == [*(NativeTool(NAME, tool) for tool in odd), TOOL]
+    assert encode(DIALECT, value) == ({"messages": [USER], "toolConfig": config}, {})
 
 
 # What only another vendor can read
@@ -290,6 +319,14 @@ def test_a_seal_in_an_answer_is_left_closed() -> None:
 
 
 # Answers
+
+
+@pytest.mark.parametrize("block", [{"image": "?"}, {"text": 5}, {"toolUse": {}}, {"new": 1}, {}])
+def test_an_odd_block_of_an_answer_stays_whole(block: dict[str, Any]) -> None:
+    body = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn", "usage": {}}
+    read = DIALECT.decode_response(body)
+    assert read.choices[0].parts == [Opaque(NAME, block)]
+    assert DIALECT.encode_response(read, Losses())["output"] == body["output"]
 
 
 @pytest.mark.parametrize("body", [{}, {"output": {"message": {}}}, {"output": {"message": {"content": ["?"]}}}])
@@ -488,6 +525,48 @@ def test_nothing_counts_after_the_figures() -> None:
     assert decoder.feed(wire) == decoder.close() == []
     unended = (DIALECT.as_sse or DIALECT).stream_decoder()
     assert isinstance((unended.feed(wire[: wire.rindex(b"data:") - 1]) + unended.close())[-1], End)
+
+
+def test_another_s_opaque_part_is_sealed_as_a_whole_once_it_has_grown() -> None:
+    kind = "openai_responses"
+    events: list[Event] = [
+        Start("x", ""),
+        PartStart(0, Opaque(kind, {"type": "web_search_call", "query": "vi"})),
+        OpaqueDelta(0, kind, {"query": "nes", "status": "searching"}),
+        OpaqueDelta(0, kind, {"status": 1}),
+        OpaqueDelta(0, "openai_chat", {"query": "?"}),
+        PartEnd(0),
+        OpaqueDelta(0, kind, {"status": 2}),
+        ArgumentsDelta(9, "?"),
+        PartEnd(9),
+        Finish("stop"),
+        End(),
+    ]
+    losses = Losses()
+    said = chunks(DIALECT, events, losses)
+    (part,) = fold(decoded(DIALECT, *said)).choices[0].parts
+    assert isinstance(part, Thinking)
+    assert unseal(part.signature or "") == Opaque(kind, {"type": "web_search_call", "query": "vines", "status": 1})
+    assert [loss.field for loss in losses] == ["content[0]", "content[0]"]
+
+
+def test_figures_may_come_before_the_end_or_not_at_all() -> None:
+    pieces = [
+        {"metadata": {}},
+        {"metadata": {"usage": {"inputTokens": 3}}},
+        {"messageStop": {"stopReason": "end_turn"}},
+    ]
+    assert [type(event) for event in decoded(DIALECT, *pieces)] == [Start, UsageReport, Finish, End]
+    assert [type(event) for event in decoded(DIALECT, pieces[2])] == [Start, Finish, End]
+
+
+def test_a_block_may_begin_with_nothing_said_of_it() -> None:
+    pieces = [
+        {"contentBlockStart": {"start": {}, "contentBlockIndex": 0}},
+        {"contentBlockDelta": {"delta": {"text": "a"}, "contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+    ]
+    assert fold(decoded(DIALECT, *pieces)).choices[0].parts == [Text("a")]
 
 
 @pytest.mark.parametrize(

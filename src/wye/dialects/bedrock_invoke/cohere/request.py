@@ -29,7 +29,7 @@ _SETTINGS = {
 }
 _ROLES: dict[str, Role] = {"USER": "user", "CHATBOT": "assistant", "SYSTEM": "system", "TOOL": "user"}
 _IMPLIED: JsonObject = {FORM: {"implied": True}}
-"""Marks the calls that only their results told."""
+"""Marks the calls that only their results told, and the message that was told with them."""
 
 
 def decode_request(body: JsonObject) -> ChatRequest:
@@ -81,7 +81,7 @@ def _decode_results(results: list[Fields], text: str, calls: Calls) -> list[Mess
     decoded: list[Part] = [_decode_result(result, calls, implied) for result in results]
     if not implied:
         return [Message("user", [*decoded, Text(text)] if text else decoded)]
-    asked = [Message("user", [Text(text)])] if text else []
+    asked = [Message("user", [Text(text)], extras={NAME: _IMPLIED})] if text else []
     return [*asked, Message("assistant", [*implied], extras={NAME: _IMPLIED}), Message("user", decoded)]
 
 
@@ -112,32 +112,33 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
 def _encode_messages(messages: list[Message], losses: Losses) -> JsonObject:
     calls = Calls()
     preamble: list[str] = []
-    turns: list[JsonObject] = []
-    implied = False
+    turns: list[tuple[JsonObject, bool]] = []
+    """Each with whether the turns of the history did not tell it."""
     path = "messages"
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
         if message.name is not None:
             losses.add(f"{path}.name", f"participants have no names in {NAME}")
         own = dict(own_extras(message.extras, NAME, losses, path))
-        implied = own.pop(FORM, {}) == _IMPLIED[FORM] or (implied and message.role == "user")
+        implied = own.pop(FORM, None) == _IMPLIED[FORM]
         turn = _encode_turn(message, path, calls, losses) | own
         if turn.get("role") == "SYSTEM":
             if turns:
                 losses.add(f"{path}.role", "the system's words stand before the conversation")
             preamble.append(str(turn.get("message", "")))
         else:
-            turns.append(turn)
+            turns.append((turn, implied))
     body: JsonObject = {"preamble": "\n".join(preamble)} if preamble else {}
-    last = turns.pop() if turns else {}
+    last: JsonObject = turns.pop()[0] if turns else {}
     if last.pop("role", None) not in ("USER", "TOOL"):
         raise cannot_say(NAME, "a conversation that does not end with the user", path)
-    if implied and len(turns) > 1 and "tool_results" in last:
-        # The calls were told by their results alone, together with the message that they answer.
-        turns.pop()
-        last["message"] = turns.pop().get("message", "")
+    if "tool_results" in last and "message" not in last:
+        while turns and turns[-1][1]:
+            told = turns.pop()[0]
+            if told["role"] == "USER":
+                last |= {"message": told.get("message", "")}
     if turns:
-        body["chat_history"] = turns
+        body["chat_history"] = [turn for turn, _ in turns]
     return {"message": "", **last, **body}
 
 

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-cohere-com
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from wye.canon.extras import FORM, extras_of, own_extras
@@ -20,6 +21,7 @@ from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, e
 
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict"}
 _SCHEMA_TYPES = {own: name for name, own in _TYPES.items()} | {name: name for name in _TYPES}
+_LIST = re.compile(r"[Ll]ist\[(\w+)\]")
 
 
 def decode_tools(fields: Fields) -> list[Tool] | None:
@@ -44,14 +46,34 @@ def _schema_of(definitions: JsonObject) -> JsonObject:
     required: list[str] = []
     for name, value in definitions.items():
         definition = as_object(value) or {}
-        kind = _SCHEMA_TYPES.get(str(definition.get("type")))
-        properties[name] = {"type": kind} if kind else {}
+        properties[name] = _schema_of_type(str(definition.get("type")))
         if isinstance(definition.get("description"), str):
             properties[name]["description"] = definition["description"]
         if definition.get("required") is True:
             required.append(name)
     schema: JsonObject = {"type": "object", "properties": properties}
     return {**schema, "required": required} if required else schema
+
+
+def _schema_of_type(kind: str) -> JsonObject:
+    """A type in Python's words. One that JSON Schema has no word for is any."""
+    items = _LIST.fullmatch(kind)
+    if items is not None:
+        return {"type": "array", "items": _schema_of_type(items[1])}
+    known = _SCHEMA_TYPES.get(kind)
+    return {} if known is None else {"type": known}
+
+
+def _take_type(schema: JsonObject) -> str | None:
+    """Remove a parameter's type, said in Python's words; None when there is no word for it."""
+    kind: Any = schema.pop("type", None)
+    own = _TYPES.get(kind) if isinstance(kind, str) else None
+    items = as_object(schema.get("items")) or {}
+    item = items.get("type")
+    if own == "list" and len(items) == 1 and isinstance(item, str) and item in _TYPES:
+        del schema["items"]
+        return f"List[{_TYPES[item]}]"
+    return own
 
 
 def encode_tools(request: ChatRequest, losses: Losses) -> list[JsonObject]:
@@ -96,8 +118,7 @@ def _definitions(schema: JsonObject, path: str, losses: Losses) -> JsonObject:
     required = as_list(schema.get("required")) or []
     for name, value in (as_object(schema.get("properties")) or {}).items():
         left = dict(as_object(value) or {})
-        kind = left.pop("type", None)
-        own = _TYPES.get(kind) if isinstance(kind, str) else None
+        own = _take_type(left)
         if own is None:
             losses.add(f"{path}.properties.{name}.type", f"{NAME} knows no such type: said as a string")
         definition: JsonObject = {"type": own or "str", "required": name in required}

@@ -129,7 +129,8 @@ def _audio(fields: Fields) -> Part | None:
     kind, source = fields.str("format"), fields.fields("source")
     if source is None or not source.has("bytes"):
         return None
-    return Audio(source.required_str("bytes"), kind, extras=extras_of(NAME, fields.rest()))
+    audio = Audio(source.required_str("bytes"), kind, extras=extras_of(NAME, fields.rest()))
+    return None if source.rest() else audio
 
 
 def decode_call(fields: Fields) -> ToolCall:

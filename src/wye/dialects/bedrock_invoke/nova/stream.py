@@ -240,7 +240,7 @@ class Encoder:
                 return frame(encode({"metadata": {"usage": encode_usage(self._usage, self._losses), **self._report}}))
             case Failure():
                 return encode_stream_error(event.error, "")
-            case Ping():
+            case _:
                 pass
         return b""
 

@@ -37,10 +37,10 @@ def _decode_tool(value: Any, path: str) -> Tool:
     spec = fields.fields("toolSpec")
     if spec is None or fields.rest():
         return NativeTool(NAME, value)
-    schema = spec.fields("inputSchema")
-    tool = FunctionTool(spec.required_str("name"), spec.str("description"), strict=spec.bool("strict"))
-    if schema is not None:
-        tool.schema = schema.dict("json")
+    schema = spec.fields("inputSchema") or Fields({})
+    tool = FunctionTool(spec.required_str("name"), spec.str("description"), schema.dict("json"), spec.bool("strict"))
+    if schema.rest():
+        return NativeTool(NAME, value)
     tool.extras = extras_of(NAME, spec.rest())
     return tool
 
