@@ -243,11 +243,12 @@ def test_each_generation_of_llama_has_its_template(model: str, mark: str) -> Non
 
 
 def test_llama_sees_images_that_are_in_place() -> None:
-    image = Image(Base64("iVBORw0KGgo=", "image/png"), detail="high", extras=FOREIGN)
+    image = Image(Base64("iVBORw0KGgo=", "image/png"), "high", CacheMark(), FOREIGN)
     body, losses = encode(LLAMA, request(Message("user", [Text("Look:"), image, Text("Well?")])))
     assert "Look:\n<|image|>Well?" in body["prompt"]
     assert body["images"] == ["iVBORw0KGgo="]
-    assert losses == {"messages[0].content[1].detail": "warning", "messages[0].content[1].new": "warning"}
+    at = "messages[0].content[1]"
+    assert losses == {f"{at}.detail": "warning", f"{at}.cache_control": "info", f"{at}.new": "warning"}
     for model in ("meta.llama3-2-90b-instruct-v1:0", "us.meta.llama4-scout-17b-instruct-v1:0"):
         assert "images" in encode(LLAMA, request(Message("user", [image]), model=model))[0]
     with pytest.raises(BadRequest, match="llama3-1-8b does not see"):
