@@ -54,6 +54,7 @@ class Sharing:
             task.add_done_callback(self._tellers.discard)
 
     async def _tell(self, key: str, live: Live, run: str) -> None:
+        """Piece by piece, and an empty one now and then: so a state that lost what it had heard is soon noticed."""
         said: list[bytes] = []
         position = heard = 0
         renewed_s = over_s = clock.monotonic_s()
@@ -76,6 +77,7 @@ class Sharing:
                         await self._state.append(self._said(key), said, _KEPT_S)
                     heard = len(said)
             except StateAway:
+                heard = 0  # it may come back without what it knew: all is told again
                 if done and clock.monotonic_s() - over_s > _PATIENCE_S:
                     return
                 await asyncio.sleep(_SILENT_S)
