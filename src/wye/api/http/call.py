@@ -55,6 +55,8 @@ class Call:
     _received = False
     _asked = False
     _chunked = False
+    _unframed = False
+    """Whether the end of the connection is that of the answer."""
     _owed_bytes = 0
     _head = b""
     """Said, but not yet written."""
@@ -165,6 +167,7 @@ class Call:
         elif not self._bodiless:
             if self.scope["http_version"] == "1.0":
                 self.keep_alive = False
+                self._unframed = True
             else:
                 self._chunked = True
                 lines += b"transfer-encoding: chunked\r\n"
@@ -180,7 +183,7 @@ class Call:
         if data and not self._bodiless and not self.left:
             if self._chunked:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
-            else:
+            elif not self._unframed:
                 self._owed_bytes -= len(data)
                 if self._owed_bytes < 0:
                     raise ValueError("the answer is longer than its content-length")
@@ -220,6 +223,8 @@ class Call:
             log.error("%s %s: the answer is shorter than it said", self.scope["method"], self.scope["path"])
             self._carrier.abort()
             return
+        self._body.clear()
+        self.unread_bytes = 0
         self._carrier.finish(self)
 
     # The same as ASGI's messages.
