@@ -96,6 +96,8 @@ class Turn(msgspec.Struct):
     sent: Said
     heard: Any
     """What the upstream got."""
+    beside: dict[str, str]
+    """In headers."""
     text: str
 
 
@@ -111,7 +113,8 @@ def converse(agent: str, upstream_dialect: str, stream: bool) -> tuple[Turn, Tur
             status, headers, answer = wire.call(server.url, one.path(stream), sent, headers=one.headers)
             assert status == 200, answer
             text = one.hear(answer, stream)
-            turns.append(Turn(headers, answer, sent, upstream.requests[-1].json(), text))
+            heard = upstream.requests[-1]
+            turns.append(Turn(headers, answer, sent, heard.json(), heard.headers, text))
     return turns[0], turns[1]
 
 
@@ -247,7 +250,7 @@ def test_what_an_agent_asks_for_is_said_or_named(agent: str, upstream_dialect: s
     """Every member of a request is in what the upstream hears, or in the header that names losses."""
     first, _ = converse(agent, upstream_dialect, stream=False)
     named = first.headers.get("x-wye-loss", "")
-    said = json.dumps(first.heard)
+    said = json.dumps([first.heard, first.beside])
     for member, value, other in (
         ("context_management", "clear_thinking_20251015", "context_management"),
         ("thinking", "31999", "budget_tokens"),

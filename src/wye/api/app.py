@@ -189,7 +189,8 @@ async def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> None
 
 def _lines(exchange: Exchange) -> bytes:
     """What Wye says about an answer besides its content, as header lines."""
-    return header_lines(id_headers(exchange.request_id, exchange.speaks)) + _about(exchange)
+    told = [*id_headers(exchange.request_id, exchange.speaks), *exchange.answer_headers.items()]
+    return header_lines(told) + _about(exchange)
 
 
 def _about(exchange: Exchange) -> bytes:

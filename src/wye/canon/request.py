@@ -81,4 +81,6 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     service_tier: str | None = None
     store: bool | None = None
     prompt_cache_key: str | None = None
+    betas: list[str] | None = None
+    """Previews of Anthropic's API that the caller takes part in, as its header `anthropic-beta` names them."""
     extras: Extras | None = None

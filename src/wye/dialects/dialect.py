@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from wye.canon.embedding import EmbeddingRequest, EmbeddingResponse
-from wye.canon.events import Event
+from wye.canon.events import Event, Start
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
@@ -89,6 +89,22 @@ class Quirks(msgspec.Struct, frozen=True):
     """Sent where the dialect requires a limit and the caller gave none."""
 
 
+class HeaderCodec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dialect says beside the bodies. Header names are in lower case."""
+
+    decode_request: Callable[[ChatRequest, Mapping[bytes, bytes]], ChatRequest]
+    """A decoded body together with what its caller's headers ask for. Raises BadRequest."""
+    encode_request: Callable[[ChatRequest, Losses], tuple[ChatRequest, dict[bytes, bytes]]]
+    """What they leave to the body to say, and the headers to send."""
+    decode_answer: Callable[[Mapping[bytes, bytes]], Start | None] | None = None
+    """What they tell of an answer, as its start."""
+    encode_answer: Callable[[Start, int | None], tuple[Start, dict[bytes, bytes]]] | None = None
+    """What they leave to the body to say, and the headers: of a whole answer that took so many milliseconds, or (None)
+    of a stream."""
+    passed_on: bytes | None = None
+    """How the names of headers begin that go through with an answer that passes through."""
+
+
 class TapRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a relay that passes bytes through still sees what it must: the frames that match are decoded, no others."""
 
@@ -142,6 +158,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     as_sse: Dialect | None = None
     """The same dialect framed as server-sent events, where its own framing is another."""
 
+    headers: HeaderCodec | None = None
+    """None where only bodies tell."""
     request_id_header: bytes | None = None
     """Where the dialect's own clients look for a request's id, if not in x-request-id."""
     decode_count: Callable[[JsonObject], ChatRequest] | None = None

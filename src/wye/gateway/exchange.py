@@ -49,6 +49,8 @@ class Exchange(msgspec.Struct):
     trace: list[str] | None = None
     """What was decided on the way; None until there is something to tell, or from the start for a caller that asks."""
 
+    answer_headers: dict[bytes, bytes] = msgspec.field(default_factory=dict[bytes, bytes])
+    """What the caller's dialect says of the answer beside its body."""
     cache: str | None = None
     """`hit`, `miss`, `join` or `bypass`, on routes with a cache."""
     listener: StreamEncoder | None = None
@@ -60,7 +62,10 @@ class Exchange(msgspec.Struct):
             body = decode_body(self.body)
             if self.dialect.model_in_path:
                 body = {name: value for name, value in body.items() if name not in ("model", "stream")}
-            self.request = (decode or self.dialect.decode_request)(body)
+            request = (decode or self.dialect.decode_request)(body)
+            if self.dialect.headers is not None:
+                request = self.dialect.headers.decode_request(request, self.headers)
+            self.request = request
         return self.request
 
     def note(self, step: str) -> None:

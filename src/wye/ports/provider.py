@@ -32,7 +32,7 @@ class Call(msgspec.Struct, frozen=True):
     """The id of what the operation is about, where that is not a model."""
     clocks: Clocks = Clocks()
     caller: HeaderMap = _NOTHING
-    """The caller's own headers, when it speaks the same dialect."""
+    """The caller's own headers when it speaks the same dialect, else those in which this one says what it asks."""
 
 
 class Adapted(msgspec.Struct):

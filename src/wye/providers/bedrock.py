@@ -23,6 +23,8 @@ from wye.providers.aws import AwsCredentials
 from wye.providers.endpoint import header_line, read_address
 
 _SERVICE = "bedrock"
+_FORWARDED = (b"x-amzn-bedrock-", b"anthropic-beta")
+"""How the names of headers begin that a caller's request goes out with."""
 _COUNTED = ("messages", "system", "toolConfig")
 _MAX_SMALL_BYTES = 64 * 1024
 _REFUSAL_S = 10.0
@@ -123,7 +125,8 @@ class BedrockProvider:
         target = runtime.target(call)
         accept = b"application/vnd.amazon.eventstream" if call.stream else b"application/json"
         headers = {b"content-type": b"application/json", b"accept": accept}
-        lines = b"content-type: application/json\r\naccept: %b\r\n" % accept
+        headers |= {name: value for name, value in call.caller.items() if name.startswith(_FORWARDED)}
+        lines = b"".join([b"%b: %b\r\n" % line for line in headers.items()])
         lines += await runtime.authorize(b"POST", target, headers, call.body)
         reply = await self._transport.send(await runtime.origin(), b"POST", target, lines, call.body, call.clocks)
         if reply.status in (401, 403):

@@ -3,6 +3,7 @@
 from wye.dialects.anthropic_messages.decoder import Decoder
 from wye.dialects.anthropic_messages.encoder import Encoder
 from wye.dialects.anthropic_messages.errors import decode_error, encode_error, encode_stream_error
+from wye.dialects.anthropic_messages.headers import HEADERS
 from wye.dialects.anthropic_messages.name import NAME
 from wye.dialects.anthropic_messages.request import (
     decode_count_request,
@@ -38,6 +39,7 @@ DIALECT = Dialect(
     stream_decoder=Decoder,
     stream_encoder=Encoder,
     tap=TAP,
+    headers=HEADERS,
     request_id_header=b"request-id",
     decode_count=decode_count_request,
     encode_count=encode_count,

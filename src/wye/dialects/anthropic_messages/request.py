@@ -309,6 +309,8 @@ def _report_unsaid(request: ChatRequest, losses: Losses) -> None:
         losses.add("n", f"{NAME} gives one answer")
     if request.logprobs:
         losses.add("logprobs", f"{NAME} does not tell probabilities")
+    if request.betas:
+        losses.add("anthropic_beta", "it is said in a header", "info")
     for name in ("metadata", "store", "prompt_cache_key"):
         if getattr(request, name) is not None:
             losses.add(name, f"{NAME} has no such member", "info")

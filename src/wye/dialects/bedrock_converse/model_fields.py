@@ -21,7 +21,7 @@ MEMBER = "additionalModelRequestFields"
 
 _Mode = Literal["enabled", "adaptive", "disabled"]
 _WORDS: dict[Family | None, frozenset[str]] = {
-    "claude": frozenset({"thinking", "reasoning_config", "top_k", "output_config", "tool_choice"}),
+    "claude": frozenset({"anthropic_beta", "thinking", "reasoning_config", "top_k", "output_config", "tool_choice"}),
     "cohere": frozenset({"k"}),
     "mistral": frozenset({"top_k"}),
     "nova": frozenset({"inferenceConfig", "reasoningConfig"}),
@@ -33,6 +33,11 @@ _EFFORT: dict[Family | None, str] = {"openai": "reasoning_effort", "qwen": "reas
 _TOP_K: dict[Family | None, str] = {None: "top_k", "claude": "top_k", "mistral": "top_k", "cohere": "k"}
 _NEAREST = {"minimal": "low", "xhigh": "high", "max": "high"}
 """Efforts that families with three of them take for another."""
+_BETAS = ("context-1m-", "interleaved-thinking-", "output-128k-", "token-efficient-tools-")
+"""How the names of previews begin that Bedrock has, and that need nothing else in a request: it refuses any other name.
+
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html
+"""
 
 
 class Wishes(msgspec.Struct):
@@ -45,6 +50,7 @@ class Wishes(msgspec.Struct):
     top_k: int | None = None
     schema: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    betas: list[str] | None = None
 
     def granted(self, said: Wishes) -> bool:
         """Whether `said` says nothing else than this."""
@@ -91,6 +97,7 @@ class _SingleCalls(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _SHAPES: dict[str, Any] = {
+    "anthropic_beta": list[str],
     "thinking": _Thinking,
     "reasoning_config": _Thinking | str,
     "reasoning_effort": str,
@@ -128,6 +135,8 @@ def understood(members: JsonObject) -> tuple[Wishes, JsonObject]:
                 wishes.schema = found.format.schema if found.format else None
             case _SingleCalls():
                 wishes.parallel_tool_calls = not found.disable_parallel_tool_use
+            case list():
+                wishes.betas = found
             case str():
                 wishes.effort = found
             case _:
@@ -151,6 +160,7 @@ def encode_fields(
     if wishes.granted(said) and spelled.keys() <= _WORDS.get(kind, spelled.keys()):
         fields = {**spelled}
         wishes = wishes.without(said)
+    _encode_betas(wishes.betas or [], kind, fields, losses)
     _encode_top_k(wishes.top_k, kind, fields, losses)
     if wishes.parallel_tool_calls is False:
         forced = request.tool_choice is not None and request.tool_choice.mode != "auto"
@@ -177,7 +187,7 @@ def says_schema(fields: JsonObject) -> bool:
 
 
 def _wishes_of(request: ChatRequest) -> Wishes:
-    wishes = Wishes(top_k=request.top_k, parallel_tool_calls=request.parallel_tool_calls)
+    wishes = Wishes(top_k=request.top_k, parallel_tool_calls=request.parallel_tool_calls, betas=request.betas)
     if request.output is not None:
         wishes.schema = request.output.schema
     reasoning = request.reasoning
@@ -185,6 +195,14 @@ def _wishes_of(request: ChatRequest) -> Wishes:
         wishes.mode, wishes.effort = reasoning.mode, reasoning.effort
         wishes.budget_tokens, wishes.display = reasoning.budget_tokens, reasoning.display
     return wishes
+
+
+def _encode_betas(betas: list[str], kind: Family | None, fields: JsonObject, losses: Losses) -> None:
+    known = [beta for beta in betas if kind in (None, "claude") and beta.startswith(_BETAS)]
+    if known:
+        fields["anthropic_beta"] = known
+    if len(known) < len(betas):
+        losses.add("anthropic_beta", "Bedrock's model refuses names that it does not know", "info")
 
 
 def _encode_top_k(top_k: int | None, kind: Family | None, fields: JsonObject, losses: Losses) -> None:

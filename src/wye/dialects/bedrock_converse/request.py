@@ -75,6 +75,7 @@ def decode_input(body: JsonObject, path: str = "") -> ChatRequest:
         output=_decode_output(config, wishes),
         metadata=_decode_tags(fields),
         service_tier=tier.str("type") if tier else None,
+        betas=wishes.betas,
     )
     if config is not None and wishes.effort is None:
         wishes.effort = config.str("effort")

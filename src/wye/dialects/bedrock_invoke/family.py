@@ -14,8 +14,9 @@ from wye.canon.usage import Usage
 from wye.dialects.aws_errors import decode_error, encode_error, error_headers
 from wye.dialects.bedrock_invoke import framing
 from wye.dialects.bedrock_invoke.framing import AwsEncoder, ChunkReader
+from wye.dialects.bedrock_invoke.headers import HEADERS
 from wye.dialects.bedrock_invoke.metrics import MeteredEncoder, MeteredReader, decode_metrics
-from wye.dialects.dialect import EVENT_STREAM, Dialect, Quirks, StreamEncoder, TapRules
+from wye.dialects.dialect import EVENT_STREAM, Dialect, HeaderCodec, Quirks, StreamEncoder, TapRules
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, decode_answer
 
@@ -37,6 +38,7 @@ def bedrock_family(
     encode_stream_error: Callable[[WyeError, str], bytes],
     decode_usage: Callable[[JsonObject], Usage] = decode_metrics,
     terminator: bytes = b"",
+    headers: HeaderCodec = HEADERS,
 ) -> Dialect:
     """The dialect of a family, from codecs of its chunks without metrics: in AWS's frames, and `as_sse` as server-sent
     events. The encoder says them as such events; `terminator` is what they end with."""
@@ -64,6 +66,7 @@ def bedrock_family(
         stream_encoder=sse_encoder,
         tap=TapRules(markers=_EVERY_FRAME, usage_of=usage_of, terminator=terminator),
         model_in_path=True,
+        headers=headers,
         request_id_header=REQUEST_ID_HEADER,
         encode_error=encode_error,
         error_headers=error_headers,

@@ -41,6 +41,8 @@ def report_unsaid(request: ChatRequest, said: Collection[str], name: str, losses
         losses.add("reasoning", f"{name} has no such setting", "warning" if thinks else "info")
     if request.cache is not None:
         losses.add("cache_control", f"{name} has no cache marks", "info")
+    if request.betas:
+        losses.add("anthropic_beta", f"{name} has no previews of Anthropic's API", "info")
     for member in _BOOKKEEPING:
         if member not in said and getattr(request, member) is not None:
             losses.add(member, f"{name} has no such member", "info")

@@ -204,6 +204,8 @@ def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> Json
         body["stop"] = request.stop
     if request.top_k is not None:
         losses.add("top_k", f"{NAME} has no such setting")
+    if request.betas:
+        losses.add("anthropic_beta", f"{NAME} has no previews of Anthropic's API", "info")
     if request.cache is not None:
         body.update(encode_cache(request.cache, losses, ""))
     _encode_tools(request, body, losses)

@@ -175,6 +175,8 @@ def _report_unsaid(request: ChatRequest, losses: Losses) -> None:
             losses.add(name, f"{NAME} has no such setting", "info" if "tool" in name else "warning")
     if request.cache is not None:
         losses.add("cache_control", f"{NAME} has no cache marks", "info")
+    if request.betas:
+        losses.add("anthropic_beta", f"{NAME} has no previews of Anthropic's API", "info")
     for name in _BOOKKEEPING:
         if getattr(request, name) is not None:
             losses.add(name, f"{NAME} has no such member", "info")

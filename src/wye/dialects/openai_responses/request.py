@@ -222,5 +222,7 @@ def _report_unsaid(request: ChatRequest, losses: Losses) -> None:
             losses.add(name, f"{NAME} has no such setting")
     if request.n is not None and request.n > 1:
         losses.add("n", f"{NAME} gives one answer")
+    if request.betas:
+        losses.add("anthropic_beta", f"{NAME} has no previews of Anthropic's API", "info")
     if request.cache is not None:
         losses.add("cache_control", f"{NAME} caches by itself", "info")

@@ -14,7 +14,7 @@ from contextlib import suppress
 import msgspec
 
 from wye.canon.digest import digest
-from wye.canon.events import End, Failure
+from wye.canon.events import End, Failure, Start
 from wye.canon.loss import Losses
 from wye.gateway.cache.control import CacheControl, CachePolicy
 from wye.gateway.cache.entry import Entry, decode_entry, encode_entry, kept
@@ -22,6 +22,7 @@ from wye.gateway.cache.live import Listener, Live, begun, whole
 from wye.gateway.cache.sharing import Sharing
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.relay.answer import say_in_headers, whole_answer
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, UpstreamError
@@ -78,11 +79,10 @@ class AnswerCache:
                 exchange.losses.refuse()
             if exchange.stream:
                 streams = True
+                if isinstance(live.events[0], Start):
+                    say_in_headers(exchange, live.events[0], streamed=True)
                 return listener
-            response = await whole(live)
-            if exchange.speaks.echo is not None:
-                response = exchange.speaks.echo(request, response)
-            return Whole(encode(exchange.speaks.encode_response(response, exchange.losses)), response.usage)
+            return whole_answer(exchange, request, await whole(live))
         finally:
             if not streams:
                 listener.close()

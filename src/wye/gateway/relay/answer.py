@@ -1,12 +1,19 @@
-"""Reading an upstream's whole answer: bounded, and understood or refused."""
+"""An upstream's whole answer: read within bounds, understood or refused, and said in the caller's words."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
+from msgspec.structs import replace
+
+from wye.canon.events import Start
+from wye.canon.request import ChatRequest
+from wye.canon.response import ChatResponse
 from wye.dialects.dialect import Dialect
+from wye.gateway.exchange import Exchange, Whole
+from wye.kernel import clock
 from wye.kernel.errors import UpstreamError
-from wye.kernel.json import JsonObject, decode_answer
+from wye.kernel.json import JsonObject, decode_answer, encode
 from wye.ports.transport import Clocks, Reply
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -17,6 +24,27 @@ _ERROR_BODY_S = 10.0
 async def json_answer(reply: Reply, clocks: Clocks) -> JsonObject:
     """Raises BadAnswer, StreamCut, ClockExpired."""
     return decode_answer(await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s))
+
+
+def whole_answer(exchange: Exchange, request: ChatRequest, response: ChatResponse) -> Whole:
+    """An answer in the caller's words."""
+    caller = exchange.speaks
+    if caller.echo is not None:
+        response = caller.echo(request, response)
+    start = Start("", "", None, response.usage, response.service_tier, response.extras)
+    left = say_in_headers(exchange, start, streamed=False)
+    response = replace(response, service_tier=left.service_tier, extras=left.extras)
+    return Whole(encode(caller.encode_response(response, exchange.losses)), response.usage)
+
+
+def say_in_headers(exchange: Exchange, start: Start, *, streamed: bool) -> Start:
+    """What the headers of the caller's dialect leave to its body."""
+    codec = exchange.speaks.headers
+    if codec is None or codec.encode_answer is None:
+        return start
+    took_ms = None if streamed else round((clock.monotonic_s() - exchange.started_s) * 1000)
+    start, exchange.answer_headers = codec.encode_answer(start, took_ms)
+    return start
 
 
 async def raise_refusal(reply: Reply, dialect: Dialect) -> NoReturn:

@@ -35,13 +35,22 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
     try:
         if reply.status >= 400:
             await raise_refusal(reply, dialect)
+        codec = dialect.headers
+        passed_on = codec.passed_on if codec is not None else None
+        if passed_on is not None:
+            headers = reply.headers.items()
+            exchange.answer_headers = {name: value for name, value in headers if name.startswith(passed_on)}
         if exchange.stream:
             stream = PassthroughStream(reply, deployment.clocks, dialect, exchange.request_id, hide_usage)
             await stream.open()
             return stream
         body = await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
         reply.close()
-        return Whole(body, dialect.tap.usage_of(body))
+        usage = dialect.tap.usage_of(body)
+        if usage is None and codec is not None and codec.decode_answer is not None:
+            told = codec.decode_answer(reply.headers)
+            usage = told.usage if told is not None else None
+        return Whole(body, usage)
     except BaseException:
         reply.close()
         raise

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
-from wye.canon.events import Failure, Rewrite
+from wye.canon.events import Event, Failure, Rewrite, Start
 from wye.canon.fold import fold, unfold
 from wye.canon.free_text import as_functions, as_texts
 from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder, demand_whole
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.relay.answer import json_answer, raise_refusal
+from wye.gateway.relay.answer import json_answer, raise_refusal, say_in_headers, whole_answer
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import WyeError
 from wye.kernel.json import encode
 from wye.ports.provider import Call
-from wye.ports.transport import Clocks, Reply
+from wye.ports.transport import Clocks, HeaderMap, Reply
 
 
 async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialect) -> Stream | Whole:
@@ -39,7 +41,12 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         exchange.losses,
     )
     rewrite = _one_after_the_other(adapted.rewrite, texts)
-    body = encode(upstream.encode_request(adapted.request, exchange.losses, provider.quirks))
+    asked = adapted.request
+    headers: HeaderMap = exchange.headers if upstream is exchange.dialect else {}
+    if upstream.headers is not None:
+        asked, said = upstream.headers.encode_request(asked, exchange.losses)
+        headers = {**headers, **said}
+    body = encode(upstream.encode_request(asked, exchange.losses, provider.quirks))
     if exchange.strict:
         exchange.losses.refuse()
     call = Call(
@@ -48,14 +55,20 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         body,
         bool(exchange.stream),
         clocks=deployment.clocks,
-        caller=exchange.headers if upstream is exchange.dialect else {},
+        caller=headers,
     )
     reply = await provider.call(call)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
         if reply.status >= 400:
             await raise_refusal(reply, upstream)
+        if upstream.headers is not None and upstream.headers.decode_answer is not None:
+            told = upstream.headers.decode_answer(reply.headers)
+            if told is not None:
+                rewrite = _one_after_the_other(partial(_with_headers, told), rewrite)
         if exchange.stream:
+            if exchange.listener is None and exchange.speaks.headers is not None:
+                rewrite = _one_after_the_other(rewrite, partial(_in_headers, exchange))
             stream = TranslatedStream(
                 reply,
                 deployment.clocks,
@@ -73,10 +86,7 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
             for event in unfold(response):
                 exchange.listener.encode(event)
             return Whole(b"", response.usage)
-        caller = exchange.speaks
-        if caller.echo is not None:
-            response = caller.echo(request, response)
-        return Whole(encode(caller.encode_response(response, exchange.losses)), response.usage)
+        return whole_answer(exchange, request, response)
     except BaseException:
         reply.close()
         raise
@@ -86,6 +96,25 @@ def _one_after_the_other(first: Rewrite | None, second: Rewrite | None) -> Rewri
     if first is None or second is None:
         return first or second
     return lambda events: second(first(events))
+
+
+def _with_headers(told: Start, events: list[Event]) -> list[Event]:
+    """`told` by the upstream beside its body, which goes before it."""
+    return [_merged(told, event) if isinstance(event, Start) else event for event in events]
+
+
+def _merged(told: Start, start: Start) -> Start:
+    usage = told.usage if start.usage is None or told.usage is None else told.usage.updated(start.usage)
+    return msgspec.structs.replace(
+        start,
+        usage=usage or start.usage,
+        service_tier=start.service_tier or told.service_tier,
+        extras={**(told.extras or {}), **(start.extras or {})} or None,
+    )
+
+
+def _in_headers(exchange: Exchange, events: list[Event]) -> list[Event]:
+    return [say_in_headers(exchange, event, streamed=True) if isinstance(event, Start) else event for event in events]
 
 
 class TranslatedStream(RelayedStream):

@@ -60,6 +60,10 @@ def decoded(model: str, fields: dict[str, Any], **members: Any) -> ChatRequest:
         (CLAUDE, {"tools": [TOOL], "parallel_tool_calls": False, "tool_choice": ToolChoice("required")}, None, None,
          {"parallel_tool_calls": "warning"}),
         (CLAUDE, {"parallel_tool_calls": True}, None, None, {}),
+        (CLAUDE, {"betas": ["interleaved-thinking-2025-05-14", "coding-2025"]},
+         {"anthropic_beta": ["interleaved-thinking-2025-05-14"]}, None, {"anthropic_beta": "info"}),
+        (PROFILE, {"betas": ["context-1m-2025-08-07"]}, {"anthropic_beta": ["context-1m-2025-08-07"]}, None, {}),
+        (NOVA, {"betas": ["context-1m-2025-08-07"]}, None, None, {"anthropic_beta": "info"}),
         (PROFILE, {"top_k": 5, "reasoning": Reasoning("enabled", "high", 2000), "parallel_tool_calls": False},
          {"top_k": 5, "thinking": {"type": "enabled", "budget_tokens": 2000}}, "high",
          {"parallel_tool_calls": "warning"}),
@@ -110,6 +114,7 @@ def test_each_family_is_asked_in_its_own_words(
          {"output": OutputFormat("json_schema", {"a": 1})}),
         ({"top_k": 5}, {"top_k": 5}),
         ({"k": 5}, {"top_k": 5}),
+        ({"anthropic_beta": ["made-of-cheese-2026"]}, {"betas": ["made-of-cheese-2026"]}),
         ({"inferenceConfig": {"topK": 5}}, {"top_k": 5}),
         ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, {"parallel_tool_calls": False}),
         ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": False}}, {"parallel_tool_calls": True}),
@@ -120,7 +125,7 @@ def test_every_spelling_is_understood_and_comes_back_as_it_was(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     request = decoded("", fields)
-    found = {name: getattr(request, name) for name in ("reasoning", "output", "top_k", "parallel_tool_calls")}
+    found = {name: getattr(request, name) for name in ("reasoning", "output", "top_k", "parallel_tool_calls", "betas")}
     assert {name: value for name, value in found.items() if value is not None} == expected
     said, losses = encode(request)
     assert (said["additionalModelRequestFields"], losses) == (fields, {})
