@@ -6,7 +6,6 @@ https://docs.anthropic.com/en/api/messages
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Any, assert_never
 
@@ -443,5 +442,5 @@ def _encode_source(source: Source, what: str, path: str, losses: Losses) -> Json
 def _plain(data: str, path: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8
         raise cannot_say(NAME, "a text document that is not UTF-8 in base64", f"{path}.source") from None

@@ -145,7 +145,7 @@ class Encoder:
             members.setdefault("usage", None)
         return b"%b,%b\n\n" % (self._prefix, encode({"choices": choices, **members})[1:])
 
-    def _delta(self, index: int, delta: JsonObject, **members: Any) -> bytes:
+    def _delta(self, index: int, delta: JsonObject, /, **members: Any) -> bytes:
         choice = self._choice(index)
         if not choice.begun:
             choice.begun = True

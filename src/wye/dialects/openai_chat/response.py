@@ -12,7 +12,7 @@ import msgspec
 from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Citation, Opaque, Part, Refusal, Text, Thinking, ToolCall
-from wye.canon.response import ChatResponse, Choice, FinishReason, Logprobs
+from wye.canon.response import ChatResponse, Choice, FinishReason, Logprobs, are_logprobs
 from wye.dialects.openai_chat.annotations import decode_annotation, encode_annotation
 from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
@@ -98,7 +98,7 @@ def take_finish(members: JsonObject) -> tuple[FinishReason | None, JsonObject]:
 def take_logprobs(choice: JsonObject) -> Logprobs | None:
     """Remove the logprobs, also when they say nothing; those that are not of OpenAI's shape stay there."""
     value = choice.get("logprobs")
-    logprobs = as_object(value) or {}
+    logprobs = value if are_logprobs(value) else {}
     understood = bool(logprobs.get("content") or logprobs.get("refusal"))
     if understood or not value or (logprobs and not any(logprobs.values())):
         choice.pop("logprobs", None)

@@ -47,7 +47,7 @@ def decode_annotation(value: Any) -> Citation | None:
     if not isinstance(kind, str) or kind not in _KIND_OF:
         return None
     what = left.pop("kind", None) or _KIND_OF[kind]
-    if what not in _KINDS:
+    if not isinstance(what, str) or what not in _KINDS:
         return None
     members = {name: left.pop(wire) for name, wire in _MEMBERS[kind].items() if left.get(wire) is not None}
     try:

@@ -29,6 +29,7 @@ from wye.canon.events import (
 )
 from wye.canon.extras import Extras
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
+from wye.canon.response import Logprobs, are_tokens
 from wye.dialects.openai_responses.annotations import decode_annotation
 from wye.dialects.openai_responses.content import extras_with
 from wye.dialects.openai_responses.errors import refusal
@@ -252,11 +253,12 @@ class Decoder:
             return citation is not None
         if not isinstance(text, str):
             return False
-        logprobs = as_list(event.get("logprobs"))
+        logprobs = event.get("logprobs")
         if kind == TEXT_DELTA:
             at = self._open_content(item, Text(""), content, events)
             item.length += len(text)
-            events.append(TextDelta(at, text, logprobs={"content": logprobs} if logprobs else None))
+            told: Logprobs | None = {"content": logprobs} if logprobs and are_tokens(logprobs) else None
+            events.append(TextDelta(at, text, logprobs=told))
         elif kind == "response.refusal.delta":
             at = self._open_content(item, Refusal(""), content, events)
             item.length += len(text)
@@ -311,6 +313,10 @@ class Decoder:
             for part in () if item.begun else parts[:-1]:
                 self._open(item, bare(part), events)
                 self._close(item, part, events)
+            self._open(item, bare(parts[-1]), events)
+        elif isinstance(item.part, Opaque) is not isinstance(parts[-1], Opaque) and not item.begun:
+            # It ends as something else than it began: what was told is over, and the end is told whole.
+            self._close(item, None, events)
             self._open(item, bare(parts[-1]), events)
         self._close(item, parts[-1], events)
 

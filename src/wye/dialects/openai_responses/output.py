@@ -9,7 +9,7 @@ from typing import Any
 
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
-from wye.canon.response import Logprobs
+from wye.canon.response import Logprobs, are_tokens
 from wye.dialects.openai_responses.content import encode_part, take_citations
 from wye.dialects.openai_responses.items import CALLS, begin_message, grouped, message_of
 from wye.dialects.openai_responses.name import NAME
@@ -74,8 +74,10 @@ def decode_content_part(value: Any) -> Text | Refusal | None:
     if kind == "refusal":
         return Refusal(text, extras={NAME: left} if left else None)
     part = Text(text, take_citations(left))
+    if are_tokens(left.get("logprobs")):
+        del left["logprobs"]
     for name in ("annotations", "logprobs"):
-        if not left.get(name) or name == "logprobs":
+        if not left.get(name):
             left.pop(name, None)
     part.extras = {NAME: left} if left else None
     return part
@@ -85,7 +87,8 @@ def logprobs_of(output: list[Any]) -> Logprobs | None:
     found: list[Any] = []
     for item in output:
         for content in as_list((as_object(item) or {}).get("content")) or ():
-            found += as_list((as_object(content) or {}).get("logprobs")) or ()
+            tokens = (as_object(content) or {}).get("logprobs")
+            found += tokens if are_tokens(tokens) else ()
     return {"content": found} if found else None
 
 
