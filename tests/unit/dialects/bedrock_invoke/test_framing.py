@@ -233,3 +233,13 @@ def test_nothing_follows_the_end(apart: bool) -> None:
     events = decoder.feed(wire) + decoder.feed(late) if apart else decoder.feed(wire + late)
     assert kinds(events) == ["Start", "Finish", "End"]
     assert decoder.close() == []
+
+
+def test_nothing_is_told_after_a_failure_not_even_metrics() -> None:
+    assert CLAUDE.as_sse is not None
+    decoder = CLAUDE.as_sse.stream_decoder()
+    metrics = {"type": "message_stop", MEMBER: {"inputTokenCount": 1}}
+    broken = {"type": "message_start", "message": "none"}
+    events = decoder.feed(b"".join(sse.frame(json.encode(one)) for one in (broken, metrics, metrics)))
+    assert kinds(events) == ["Failure"]
+    assert decoder.feed(sse.frame(json.encode(metrics))) == decoder.close() == []
