@@ -18,7 +18,7 @@ from typing import overload
 
 import msgspec
 
-from wye.canon.events import End, Event, Failure, Start
+from wye.canon.events import End, Event, Failure
 from wye.canon.fold import fold, unfold
 from wye.canon.free_text import as_functions, as_texts
 from wye.canon.loss import Losses
@@ -177,7 +177,6 @@ class _Stream:
         self._decoder: StreamDecoder | None = None
         self._encoder = target.stream_encoder(asked, self.losses)
         self._texts = as_texts(asked)
-        self._model = asked.model
         self._strict = strict
         self._over = False
 
@@ -197,9 +196,7 @@ class _Stream:
     def _said(self, events: list[Event]) -> bytes:
         said: list[bytes] = []
         for event in self._texts(events) if self._texts is not None else events:
-            if isinstance(event, Start):
-                event.model = event.model or self._model
-            elif isinstance(event, Failure):
+            if isinstance(event, Failure):
                 self.error = event.error
             self._over = self._over or isinstance(event, End | Failure)
             said.append(self._encoder.encode(event))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+import wye
 from tests import wire
 from tests.flow.conftest import Start
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 UPSTREAM_PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -143,3 +144,23 @@ def test_a_stream_can_be_asked_for_as_plain_text(start: Start, upstream: FakeUps
     by_default = {"accept": "application/json, text/plain, */*"}
     _, headers, _ = wire.call(server.url, PATHS["openai"], wire.ask(stream=True), headers=by_default)
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])
+def test_an_answer_that_names_no_model_is_of_the_one_asked_for(
+    path: str, stream: bool, start: Start, upstream: FakeUpstream
+) -> None:
+    if stream:
+        frames = b"".join(wye.convert_stream(wire.ANTHROPIC_STREAM, to="converse", from_="claude"))
+        upstream.queue.append(FakeAnswer([frames], headers={"content-type": "application/vnd.amazon.eventstream"}))
+    else:
+        upstream.queue.append(json_body(wye.convert_response(wire.ANTHROPIC_BODY, to="converse", from_="claude").body))
+    section = {"region": "eu-central-1", "endpoint_url": upstream.url, "api_key": "bedrock-api-key-1"}
+    route = {"deployments": [{"provider": "bedrock", "model": "amazon.nova-lite-v1:0"}]}
+    server = start(providers={"bedrock": section}, routes={"m": route})
+    said = {"input": "Hi"} if path == "/v1/responses" else {"prompt": "Hi"} if path == "/v1/completions" else wire.ask()
+    _, _, body = wire.call(server.url, path, {**said, "model": "m", "stream": stream})
+    assert b'"model":"m"' in body
+    assert b'"model":""' not in body
+    assert b"there" in body

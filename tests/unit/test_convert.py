@@ -160,6 +160,17 @@ def test_a_body_is_a_dict_its_bytes_or_its_text(body: Any) -> None:
     assert asked.stream is False
 
 
+NAMING = ("openai_chat", "openai_responses", "openai_completions", "anthropic_messages")
+
+
+@pytest.mark.parametrize("one", ["bedrock_converse", "bedrock_titan", "bedrock_cohere"])
+@pytest.mark.parametrize("other", NAMING)
+def test_a_stream_that_names_no_model_is_said_with_the_one_asked_for(one: str, other: str) -> None:
+    request = {**request_in(other), "model": "asked"}
+    said = b"".join(wye.convert_stream([stream_in(one)], to=other, from_=one, request=request))
+    assert folded(other, said).model == "asked"
+
+
 @pytest.mark.usefixtures("_one_moment")
 @pytest.mark.parametrize("one", SPOKEN)
 def test_the_same_dialect_says_the_same(one: str) -> None:

@@ -56,6 +56,7 @@ class Encoder:
     """Implements `dialects.dialect.StreamEncoder`: one id in all chunks, the role in the first of each choice."""
 
     def __init__(self, request: ChatRequest, losses: Losses) -> None:
+        self._model = request.model
         self._include_usage = bool(request.include_usage)
         self._losses = losses
         self._prefix = b""
@@ -122,7 +123,7 @@ class Encoder:
             "id": event.id or new_id("chatcmpl-"),
             "object": "chat.completion.chunk",
             "created": clock.unix_s() if event.created is None else event.created,
-            "model": event.model,
+            "model": event.model or self._model,
         }
         add_tier(head, event.service_tier, self._losses)
         head.update(own_extras(event.extras, NAME, self._losses, "", "info"))

@@ -48,6 +48,7 @@ class Encoder:
     """Implements `dialects.dialect.StreamEncoder`: one id in all chunks."""
 
     def __init__(self, request: ChatRequest, losses: Losses) -> None:
+        self._model = request.model
         self._include_usage = bool(request.include_usage)
         self._prompt = prompt_to_repeat(request)
         self._losses = losses
@@ -108,7 +109,7 @@ class Encoder:
             "id": event.id or new_id("cmpl-"),
             "object": OBJECT,
             "created": clock.unix_s() if event.created is None else event.created,
-            "model": event.model,
+            "model": event.model or self._model,
         }
         note_tier(event.service_tier, self._losses)
         head.update(own_extras(event.extras, NAME, self._losses, "", "info"))

@@ -33,7 +33,8 @@ def whole_answer(exchange: Exchange, request: ChatRequest, response: ChatRespons
         response = caller.echo(request, response)
     start = Start("", "", None, response.usage, response.service_tier, response.extras)
     left = say_in_headers(exchange, start, streamed=False)
-    response = replace(response, service_tier=left.service_tier, extras=left.extras)
+    model = response.model or request.model  # Bedrock's answers name none
+    response = replace(response, model=model, service_tier=left.service_tier, extras=left.extras)
     return Whole(encode(caller.encode_response(response, exchange.losses)), response.usage)
 
 
