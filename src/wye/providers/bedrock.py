@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
+from wye.dialects.bedrock_converse import decode_count_response, encode_count_request
 from wye.dialects.bedrock_embeddings import family_of_model as embeddings_of_model
+from wye.dialects.bedrock_models import base_model
 from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.kernel import clock
 from wye.kernel.errors import NoDeployment, UpstreamRefused
@@ -25,7 +29,6 @@ from wye.providers.endpoint import header_line, read_address
 _SERVICE = "bedrock"
 _FORWARDED = (b"x-amzn-bedrock-", b"anthropic-beta")
 """How the names of headers begin that a caller's request goes out with."""
-_COUNTED = ("messages", "system", "toolConfig")
 _MAX_SMALL_BYTES = 64 * 1024
 _REFUSAL_S = 10.0
 _ABOUT_CREDENTIALS = (
@@ -134,18 +137,17 @@ class BedrockProvider:
         return reply
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
-        body = self._converse.encode_request(request, Losses(), self.quirks)
-        counted = {name: body[name] for name in _COUNTED if name in body}
-        asked = encode({"input": {"converse": counted}})
-        reply = await self.call(Call(self._converse.name, model, asked, False, "count_tokens"))
+        """Models are asked for by their own id: what a profile adds to it is not known to this operation."""
+        asked = encode(encode_count_request(replace(request, model=model), Losses(), self.quirks))
+        call = Call(self._converse.name, base_model(model), asked, False, "count_tokens")
+        reply = await self.call(call)
         try:
             answer = await reply.read_all(_MAX_SMALL_BYTES, Clocks().headers_s)
         finally:
             reply.close()
         if reply.status >= 400:
             return None  # some models cannot be asked
-        tokens = decode_answer(answer).get("inputTokens")
-        return tokens if isinstance(tokens, int) else None
+        return decode_count_response(decode_answer(answer))
 
     async def _refused(self, reply: Reply) -> NoReturn:
         """Raise what AWS said; what it says of this account's credentials is no concern of the caller's."""

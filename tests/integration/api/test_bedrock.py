@@ -12,6 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests import wire
+from wye.kernel import clock
+from wye.kernel.sigv4 import Keys, sign
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
 
@@ -96,6 +98,90 @@ def test_a_wrong_signature_is_403_as_aws_words_it(key_id: str, secret: str, code
     assert (response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]) == (403, code)
     if code == "InvalidSignatureException":
         assert "does not match the signature you provided" in response["Error"]["Message"]
+
+
+BODY = json.dumps({"messages": ASK}).encode()
+JSON = b"application/json"
+
+
+def signed(server: WyeServer, body: bytes = BODY, skew_s: float = 0, **told: bytes) -> dict[str, str]:
+    """The headers of a Converse of model `m`; `told` are signed with the rest."""
+    headers = {b"host": server.url.removeprefix("http://").encode(), b"content-type": JSON}
+    headers |= {name.replace("_", "-").encode(): value for name, value in told.items()}
+    now_s = clock.wall_s() + skew_s
+    added = sign(Keys("wye", "k-1"), "eu-west-3", "bedrock", b"POST", b"/model/m/converse", b"", headers, body, now_s)
+    return {name.decode(): value.decode() for name, value in {**headers, **added}.items()}
+
+
+def refused(server: WyeServer, headers: dict[str, str], body: bytes = BODY) -> tuple[int, str, str]:
+    status, told, said = wire.call(server.url, "/model/m/converse", body, headers=headers)
+    return status, told.get("x-amzn-errortype", ""), json.loads(said).get("message", "")
+
+
+@pytest.mark.parametrize("skew_s", [-290, 290])
+def test_clocks_may_differ_by_five_minutes(skew_s: float, server: WyeServer) -> None:
+    assert refused(server, signed(server, skew_s=skew_s))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "words"), [(-330, "Signature expired: "), (330, "Signature not yet current: "), (-86400, "expired")]
+)
+def test_a_signature_of_another_time_is_refused(skew_s: float, words: str, server: WyeServer) -> None:
+    status, code, message = refused(server, signed(server, skew_s=skew_s))
+    assert (status, code) == (403, "InvalidSignatureException")
+    assert words in message
+    assert "5 min." in message
+
+
+@pytest.mark.parametrize(
+    ("member", "instead", "code", "words"),
+    [
+        ("x-amz-date", None, "IncompleteSignatureException", "'X-Amz-Date' or a 'Date' header"),
+        ("authorization", None, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        ("authorization", "AWS4-HMAC-SHA256", "IncompleteSignatureException", "requires 'Credential' parameter"),
+        ("content-type", "text/plain", "InvalidSignatureException", "does not match the signature you provided"),
+    ],
+)
+def test_a_header_that_is_missing_or_changed_is_named(
+    member: str, instead: str | None, code: str, words: str, server: WyeServer
+) -> None:
+    headers = {name: value for name, value in signed(server).items() if name != member}
+    told = refused(server, headers if instead is None else {**headers, member: instead})
+    assert told[:2] == (403, code)
+    assert words in told[2]
+
+
+def test_a_changed_body_is_refused_and_a_body_that_was_not_signed_is_not(server: WyeServer) -> None:
+    assert refused(server, signed(server), BODY + b" ")[1] == "InvalidSignatureException"
+    # What was signed is that the body is not.
+    unsigned = signed(server)
+    unsigned["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+    assert refused(server, unsigned)[1] == "InvalidSignatureException"
+    bedrock = client(server)
+    bedrock.meta.events.register("before-sign.bedrock-runtime.Converse", leave_the_body_unsigned)
+    assert bedrock.converse(modelId="m", messages=ASK)["stopReason"] == "end_turn"
+
+
+def leave_the_body_unsigned(request: Any, **_: Any) -> None:
+    request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+
+
+def test_a_body_in_pieces_is_signed_as_the_whole_that_it_is(server: WyeServer) -> None:
+    headers = {"transfer-encoding": "chunked", **signed(server)}
+    pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (BODY[:9], BODY[9:])) + b"0\r\n\r\n"
+    assert refused(server, headers, pieces)[0] == 200
+
+
+def test_pieces_that_are_signed_one_by_one_are_s3_s_own_way(server: WyeServer) -> None:
+    streaming = signed(server, x_amz_content_sha256=b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    assert refused(server, streaming)[:2] == (403, "InvalidSignatureException")
+    status, code, message = refused(server, {**streaming, "content-encoding": "aws-chunked"})
+    assert (status, code) == (415, "ValidationException")
+    assert "'aws-chunked' is not supported" in message
+
+
+def test_temporary_keys_may_bring_a_token_of_their_own(server: WyeServer) -> None:
+    assert refused(server, signed(server, x_amz_security_token=b"of-a-session"))[0] == 200
 
 
 def test_nobody_is_answered_without_a_key(server: WyeServer) -> None:
