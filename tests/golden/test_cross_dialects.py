@@ -275,6 +275,9 @@ def test_a_stream_means_the_same(one: Dialect, other: Dialect, path: Path) -> No
     if (one.name, other.name, path.stem) not in NO_CHUNK_TO_THE_SDK:
         read_by_the_sdk(other, wire)
     again, answer = fold(events_of(other, wire)), fold(events)
+    if other.name == "openai_responses":
+        assert again.id.startswith("resp_"), "clients know answers by that"
+        again.id = answer.id
     assert meaning(again) == meaning(answer)
     reason = OTHER_REASONS.get((one.name, other.name, path.stem), answer.choices[0].finish_reason)
     assert again.choices[0].finish_reason == reason

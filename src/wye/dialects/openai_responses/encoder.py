@@ -39,6 +39,7 @@ from wye.dialects.openai_responses.response import (
     encode_head,
     encode_usage,
     finish,
+    own_id,
     repeated,
 )
 from wye.dialects.openai_responses.telling import Call, Message, Other, Said, Telling, Thought
@@ -122,12 +123,12 @@ class Encoder:
             self._head.update(own)
 
     def _start(self, event: Start) -> bytes:
-        extras = event.extras or {}
+        extras, identity = event.extras or {}, event.id
         if NAME not in extras:
-            extras = {**extras, **repeated(self._request)}
+            extras, identity = {**extras, **repeated(self._request)}, own_id(identity)
         model = event.model or self._request.model
         self._usage = event.usage
-        self._head = encode_head(event.id, model, event.created, event.service_tier, extras, self._losses)
+        self._head = encode_head(identity, model, event.created, event.service_tier, extras, self._losses)
         created = self.say("response.created", response=self._head)
         return created + self.say("response.in_progress", response=self._head)
 

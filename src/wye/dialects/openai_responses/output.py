@@ -13,7 +13,7 @@ from wye.canon.response import Logprobs, are_tokens
 from wye.dialects.openai_responses.content import encode_part, take_citations
 from wye.dialects.openai_responses.items import CALLS, begin_message, grouped, message_of
 from wye.dialects.openai_responses.name import NAME
-from wye.dialects.openai_responses.reasoning import decode_reasoning, encode_thought
+from wye.dialects.openai_responses.reasoning import decode_reasoning, encode_thought, own_id
 from wye.dialects.openai_responses.tools import decode_call, encode_call
 from wye.kernel.errors import BadAnswer, BadRequest
 from wye.kernel.fields import Fields
@@ -182,7 +182,7 @@ def identity_of(group: list[Part]) -> str | None:
         case Text() | Refusal() as first:
             found = message_of(first)[0].get("id")
         case Thinking() as thought:
-            found = thought.id
+            found = own_id(thought)
         case ToolCall() as call:
             found = (call.extras or {}).get(NAME, {}).get("id")
         case Opaque() as part if part.dialect == NAME:

@@ -125,13 +125,18 @@ def encode_thought(part: Thinking | Opaque | ToolCall, identity: str | None = No
     """The item for a client: what another vendor's model left is sealed in it, to come back unchanged."""
     if not isinstance(part, Thinking):
         return {"id": identity or new_id("rs_"), "type": "reasoning", "summary": [], "encrypted_content": seal(part)}
-    item: JsonObject = {"id": identity or part.id or new_id("rs_"), "type": "reasoning"}
+    item: JsonObject = {"id": identity or own_id(part) or new_id("rs_"), "type": "reasoning"}
     item.update(encode_texts(part.text, part.extras))
     encrypted = sealed(part)
     if encrypted is not None:
         item["encrypted_content"] = encrypted
     own, _ = own_members({NAME: (part.extras or {}).get(NAME, {})}, Losses(), "")
     return {**item, **own}
+
+
+def own_id(thought: Thinking) -> str | None:
+    """The id that OpenAI gave it; another's is not of the form that clients know."""
+    return thought.id if thought.origin == ORIGIN else None
 
 
 def sealed(thought: Thinking) -> str | None:

@@ -227,7 +227,7 @@ def finish(
 
 
 def echo(request: ChatRequest, response: ChatResponse) -> ChatResponse:
-    """An answer of another dialect, with what this one repeats of the request."""
+    """An answer of another dialect, with an id of this one and what this one repeats of the request."""
     if response.extras and NAME in response.extras:
         return response
     spaces = spaces_of(request.tools)
@@ -235,7 +235,13 @@ def echo(request: ChatRequest, response: ChatResponse) -> ChatResponse:
         replace(choice, parts=[in_namespace(p, spaces) if isinstance(p, ToolCall) else p for p in choice.parts])
         for choice in response.choices
     ]
-    return replace(response, choices=choices, extras={**(response.extras or {}), **repeated(request)})
+    extras = {**(response.extras or {}), **repeated(request)}
+    return replace(response, id=own_id(response.id), choices=choices, extras=extras)
+
+
+def own_id(identity: str) -> str:
+    """The id of an answer that may be another dialect's: clients, and OpenAI itself, know answers by its beginning."""
+    return identity if identity.startswith("resp_") else new_id("resp_")
 
 
 def repeated(request: ChatRequest) -> Extras:

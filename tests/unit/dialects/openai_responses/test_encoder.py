@@ -28,6 +28,7 @@ from wye.canon.events import (
 from wye.canon.loss import Losses
 from wye.canon.parts import Base64, Citation, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
+from wye.canon.response import ChatResponse, Choice
 from wye.canon.seal import unseal
 from wye.canon.usage import Usage
 from wye.dialects.openai_responses import DIALECT
@@ -203,3 +204,32 @@ def test_a_text_that_goes_on_while_a_call_begins_ends_its_message_with_its_own_e
     message, call = output(events)
     assert (message["content"][0]["text"], call["type"]) == ("ab", "function_call")
     assert kinds(events).index("output_text.done") < kinds(events).index("completed")
+
+
+@pytest.mark.parametrize(("given", "kept"), [("chatcmpl-9", False), ("", False), ("resp_9", True)])
+def test_the_answer_of_another_dialect_has_an_id_of_this_one(given: str, kept: bool) -> None:
+    events, _ = said(Start(given, "m", 5), FINISH, END)
+    (identity,) = {event["response"]["id"] for event in events}
+    assert identity.startswith("resp_")
+    assert (identity == given) is kept
+
+
+@pytest.mark.parametrize(
+    ("part", "prefix"),
+    [
+        (Text("a"), "msg_"),
+        (ToolCall("toolu_1", "f", "{}"), "fc_"),
+        (ToolCall("toolu_1", "f", "a", "custom"), "ctc_"),
+        (Thinking("a", "EqQB", id="reasoning-text-1", origin="anthropic"), "rs_"),
+        (Opaque("anthropic_messages", {"type": "x", "id": "srvtoolu_1"}), "rs_"),
+    ],
+)
+def test_the_items_of_another_dialect_have_ids_of_this_one(part: Part, prefix: str) -> None:
+    events, _ = said(START, PartStart(0, part), PartEnd(0), FINISH, END)
+    (identity,) = {event["item"]["id"] for event in events if "item" in event}
+    assert identity.startswith(prefix)
+    assert output(events)[0]["id"] == identity
+    assert {event["item_id"] for event in events if "item_id" in event} <= {identity}
+    choice = Choice([part], "stop")
+    body = DIALECT.encode_response(ChatResponse(id="resp_1", model="m", choices=[choice]), Losses())
+    assert body["output"][0]["id"].startswith(prefix)

@@ -253,6 +253,12 @@ def test_each_text_has_the_probabilities_of_its_own_tokens() -> None:
     assert losses == {"logprobs.refusal": "info"}
 
 
+def test_what_is_no_token_stays_as_it_is() -> None:
+    logprobs: Any = {"content": [7, token("a")]}
+    body, _ = encode(Text("a"), choice={"finish_reason": "stop", "logprobs": logprobs})
+    assert body["output"][0]["content"][0]["logprobs"] == [7, token("a")]
+
+
 @pytest.mark.parametrize(
     ("tier", "said"), [("default", "default"), ("standard", "default"), ("flex", "flex"), (None, None)]
 )
@@ -316,6 +322,7 @@ def test_the_answer_of_another_dialect_repeats_its_request() -> None:
     assert "client_metadata" not in said
     assert said["truncation"] == "auto"
     assert (said["output"][0]["namespace"], said["output"][0]["name"]) == ("maps", "route")
+    assert said["id"].startswith("resp_")
     assert call.extras is None, "the answer may be kept by a cache"
     assert answer.extras == {ANTHROPIC: {"x": 1}}
 
