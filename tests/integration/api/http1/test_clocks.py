@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +18,7 @@ Clock = Callable[..., None]
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Sets the clocks that a test is about; the others do not run out."""
 
     def set_clocks(**seconds: float) -> None:
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
             monkeypatch.setattr(connection, name, seconds.get(name, 60.0))
 
     set_clocks()
-    yield set_clocks
+    return set_clocks
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
