@@ -46,6 +46,8 @@ class ConvertedRequest(Converted, frozen=True, kw_only=True):
     """Where the dialect has it in the path (Bedrock's), the body does not repeat it; "" when nobody named one."""
     stream: bool
     """Whether a stream is asked for: likewise by another path there."""
+    headers: dict[str, str]
+    """What the dialect says beside its body: Bedrock's service tier, for one."""
 
 
 def detect(body: Body) -> str:
@@ -83,11 +85,20 @@ def convert_request(
     quirks = quirks or Quirks(custom_tools=True)
     if not (target.custom_tools and quirks.custom_tools):
         request = as_functions(request, losses)
-    said = target.encode_request(request, losses, quirks)
+    left, headers = request, dict[bytes, bytes]()
+    if target.headers is not None:
+        left, headers = target.headers.encode_request(request, losses)
+    said = target.encode_request(left, losses, quirks)
     if strict:
         losses.refuse()
     return ConvertedRequest(
-        body=said, losses=losses, dialect=target.name, source=source.name, model=request.model, stream=request.stream
+        body=said,
+        losses=losses,
+        dialect=target.name,
+        source=source.name,
+        model=request.model,
+        stream=request.stream,
+        headers={name.decode(): value.decode() for name, value in headers.items()},
     )
 
 

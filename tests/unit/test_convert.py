@@ -382,6 +382,13 @@ def test_an_answer_repeats_what_its_dialect_repeats_of_a_request() -> None:
     assert (said.body["instructions"], said.body["temperature"], said.body["model"]) == ("Be brief.", 0.5, "m")
 
 
+def test_what_a_dialect_says_in_headers() -> None:
+    asked = wye.convert_request({**CHAT, "service_tier": "priority"}, to="bedrock_claude")
+    assert asked.headers == {"x-amzn-bedrock-service-tier": "priority"}
+    assert asked.losses == []
+    assert wye.convert_request({**CHAT, "service_tier": "priority"}, to="responses").headers == {}
+
+
 def test_an_upstreams_quirks_are_kept() -> None:
     asked = wye.convert_request(
         {"model": "c", "max_tokens": 9, "system": "s", "messages": [{"role": "user", "content": "Hi"}]},
