@@ -15,8 +15,9 @@ from starlette.routing import Route
 from wye import __version__
 from wye.api import openapi
 from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
+from wye.api.ingress import asked
 from wye.api.metrics import render_metrics
-from wye.api.routes import HOT_ROUTES, PAGES, Page
+from wye.api.routes import PAGES, Page
 from wye.api.stats import health_of, stats_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_responses.conversation import page_of
@@ -167,20 +168,21 @@ class Pages:
 
         return guarded
 
-    async def _no_route(self, request: Request, raised: Exception) -> Response:
+    async def _no_route(self, request: Request, _: Exception) -> Response:
         """Starlette found no route for this path and method."""
-        assert isinstance(raised, HTTPException)
         path, method = request.url.path[:200], request.method[:20]
-        allowed = (raised.headers or {}).get("Allow", "")
-        if any(path in hot.paths for hot in HOT_ROUTES):
-            allowed = "POST"
+        offered = [route for route in request.app.routes if isinstance(route, Route)]
+        found = [route.methods or () for route in offered if route.path_regex.match(request.scope["path"])]
+        allowed = {method for methods in found for method in methods}
+        if asked({**request.scope, "query_string": b""}) is not None:
+            allowed.add("POST")
         request_id = request_id_of(dict(request.headers.raw))
         if not allowed:
             error = NotFound(f"There is no route {method} {path}. GET /docs lists them.", code="unknown_route")
             return self._failed(request, error, request_id)
-        allowed = ", ".join(sorted(allowed.split(", ")))
-        error = BadRequest(f"{path} takes {allowed}, not {method}", status=405, code="method_not_allowed")
-        return _with(self._failed(request, error, request_id), [(b"allow", allowed.encode())])
+        listed = ", ".join(sorted(allowed))
+        error = BadRequest(f"{path} takes {listed}, not {method}", status=405, code="method_not_allowed")
+        return _with(self._failed(request, error, request_id), [(b"allow", listed.encode())])
 
     def _failed(self, request: Request, error: WyeError, request_id: str) -> Response:
         dialect = self._dialect(request)

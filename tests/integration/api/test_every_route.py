@@ -1,0 +1,168 @@
+"""The API as its own description has it: every route of /openapi.json, called well and badly, answers as it says.
+
+Models are those of an upstream in another dialect, so that every body is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests import vendors, wire
+from tests.vendors import VENDORS
+from wye.api import openapi
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
+from wye.testing.server import WyeServer
+
+DOCUMENT = openapi.document(needs_key=False)
+OPERATIONS = [
+    (method.upper(), path, operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+TURNS: list[Any] = [{"role": "user", "content": "Hi"}]
+BLOCKS: list[Any] = [{"role": "user", "content": [{"text": "Hi"}]}]
+CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": TURNS}
+WELL: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"model": "claude", "messages": TURNS},
+    "/responses": {"model": "chat", "input": "Hi"},
+    "/completions": {"model": "claude", "prompt": "Hi"},
+    "/embeddings": {"model": "chat", "input": "Hi"},
+    "/v1/messages": {"model": "chat", "max_tokens": 9, "messages": TURNS},
+    "/v1/messages/count_tokens": {"model": "chat", "messages": TURNS},
+    "/model/{model}/converse": {"messages": BLOCKS},
+    "/model/{model}/converse-stream": {"messages": BLOCKS},
+    "/model/{model}/invoke": CLAUDE,
+    "/model/{model}/invoke-with-response-stream": CLAUDE,
+    "/model/{model}/count-tokens": {"input": {"converse": {"messages": BLOCKS}}},
+}
+REFUSED = {
+    "load": (404, "a model that is not local"),
+    "unload": (404, "a model that is not local"),
+    "cancel": (400, "an answer that is complete"),
+}
+"""By the end of their path: routes that refuse what is asked of them here."""
+BODIES = [(path, operation) for _, path, operation in OPERATIONS if "requestBody" in operation]
+by_body = pytest.mark.parametrize(("path", "operation"), BODIES, ids=[path for path, _ in BODIES])
+ODD: list[Any] = [None, True, -1, 1.5, "", "x", [], {}, [None], [[]], [{}], {"type": []}]
+
+
+def answer(request: FakeRequest) -> FakeAnswer:
+    if request.path.endswith("/embeddings"):
+        vector = {"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        return json_body({"object": "list", "data": [vector], "model": "up", "usage": usage})
+    return VENDORS["openai_chat"].answers(bool(request.json().get("stream")))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    claude, chat = VENDORS["anthropic_messages"], VENDORS["openai_chat"]
+    with ExitStack() as stack:
+        messages = stack.enter_context(FakeUpstream(lambda r: claude.answers(bool(r.json().get("stream")))))
+        completions = stack.enter_context(FakeUpstream(answer))
+        served = {"claude": (claude, messages.url), "chat": (chat, completions.url)}
+        yield stack.enter_context(WyeServer(vendors.config(served))).url
+
+
+def well(path: str) -> dict[str, Any]:
+    return WELL.get(path) or WELL[path.removeprefix("/v1")]
+
+
+def filled(path: str, url: str) -> str:
+    """The path, for a model or an answer that is there."""
+    if "{id}" in path:
+        kept = json.loads(wire.call(url, "/v1/responses", WELL["/responses"])[2])["id"]
+        return path.replace("{id}", kept)
+    return path.replace("{model}", "chat")
+
+
+def documented(operation: dict[str, Any]) -> set[str]:
+    return set(operation["responses"]["200"]["content"])
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=[f"{m} {p}" for m, p, _ in OPERATIONS])
+def test_a_good_call_is_answered_as_described(method: str, path: str, operation: dict[str, Any], url: str) -> None:
+    body = well(path) if "requestBody" in operation else b"" if method == "POST" else None
+    status, headers, said = wire.call(url, filled(path, url), body, method)
+    refused = REFUSED.get(path.rsplit("/", 1)[-1])
+    assert status == (refused[0] if refused else 200), said
+    media = headers["content-type"].split(";")[0]
+    assert media in ({"application/json"} if refused else documented(operation))
+    if media == "application/json":
+        assert isinstance(json.loads(said), dict)
+    assert headers["x-request-id"]
+
+
+@by_body
+def test_a_stream_is_sent_as_described(path: str, operation: dict[str, Any], url: str) -> None:
+    if "text/event-stream" not in documented(operation):
+        return
+    status, headers, said = wire.call(url, path, {**well(path), "stream": True})
+    assert (status, headers["content-type"].split(";")[0]) == (200, "text/event-stream"), said
+
+
+def is_refusal(path: str, status: int, said: bytes) -> bool:
+    """Whether this is a client's mistake, told in the words of the route."""
+    error = json.loads(said)
+    told = error["message"] if path.startswith("/model/") else error["error"]["message"]
+    return 400 <= status < 500 and bool(told)
+
+
+@by_body
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b'"x"', b"1", b"\xff\xfe", b"{}", b'{"model": NaN}', b"[" * 5000, b'{"a":' * 5000],
+    ids=["empty", "cut", "array", "null", "text", "number", "binary", "nothing", "nan", "deep array", "deep object"],
+)
+def test_what_is_no_body_is_refused(path: str, operation: dict[str, Any], body: bytes, url: str) -> None:
+    status, _, said = wire.call(url, filled(path, url), body)
+    assert is_refusal(path, status, said), said
+
+
+@by_body
+def test_a_missing_member_is_refused_by_name(path: str, operation: dict[str, Any], url: str) -> None:
+    for member in operation["requestBody"]["content"]["application/json"]["schema"].get("required", []):
+        if member == "input" and path.endswith("/embeddings"):
+            continue  # all upstreams here speak this dialect, and are asked with the caller's own bytes
+        left = {name: value for name, value in well(path).items() if name != member}
+        status, _, said = wire.call(url, filled(path, url), left)
+        assert is_refusal(path, status, said), said
+        assert member in said.decode()
+
+
+@by_body
+def test_no_value_makes_an_error_of_the_server(path: str, operation: dict[str, Any], url: str) -> None:
+    for member in well(path):
+        for odd in ODD:
+            status, _, said = wire.call(url, filled(path, url), {**well(path), member: odd})
+            assert status == 200 or is_refusal(path, status, said), (member, odd, said)
+
+
+@pytest.mark.parametrize("name", ["nobody", "no/body", "..", "%00", "é", "a" * 3000])
+def test_what_is_not_there_is_not_found(name: str, url: str) -> None:
+    for method, path, operation in OPERATIONS:
+        if "{" in path:
+            at = path.replace("{model}", quote(name, safe="")).replace("{id}", quote(name, safe=""))
+            body = well(path) if "requestBody" in operation else b"" if method == "POST" else None
+            status, _, said = wire.call(url, at, body, method)
+            assert status == 404, (at, said)
+
+
+@pytest.mark.parametrize("path", DOCUMENT["paths"])
+def test_other_methods_are_refused_with_those_that_are_offered(path: str, url: str) -> None:
+    offered = {method.upper() for method in DOCUMENT["paths"][path]}
+    for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - offered:
+        status, headers, _ = wire.call(
+            url, filled(path, url), b"" if method in ("POST", "PUT", "PATCH") else None, method
+        )
+        if status == 405:
+            assert offered <= set(headers["allow"].replace(" ", "").split(",")), (method, headers)
+        else:
+            # `/v1/models/{model}` takes any further path for a model's name.
+            assert (status, path.rsplit("/", 1)[-1]) in ((404, "load"), (404, "unload")), (method, status)
