@@ -99,12 +99,16 @@ class UpstreamProvider:
         dialect = self._dialects[self._row.dialects[0]]
         if dialect.decode_count is None:
             return None
+        headers: HeaderMap = {}
+        if dialect.headers is not None:
+            request, headers = dialect.headers.encode_request(request, Losses())
         body = dialect.encode_request(request, Losses(), self.quirks)
         # Limits of the answer are no part of a question about the input.
         counted = {
             name: body[name] for name in ("messages", "system", "tools", "tool_choice", "thinking") if name in body
         }
-        reply = await self.call(Call(dialect.name, model, encode({"model": model, **counted}), False, "count_tokens"))
+        asked = encode({"model": model, **counted})
+        reply = await self.call(Call(dialect.name, model, asked, False, "count_tokens", caller=headers))
         try:
             answer = await reply.read_all(_MAX_COUNT_BYTES, Clocks().headers_s)
         finally:

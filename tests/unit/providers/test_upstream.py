@@ -230,6 +230,13 @@ async def test_counting_asks_about_the_input_only() -> None:
     assert line.answer.closed
 
 
+async def test_previews_bear_on_a_count() -> None:
+    line = Line(Reply({"input_tokens": 9}))
+    asked = msgspec.structs.replace(COUNTED, betas=["context-1m-2025-08-07"])
+    assert await provider("anthropic", line).count_tokens("claude-x", asked) == 9
+    assert b"anthropic-beta: context-1m-2025-08-07\r\n" in line.sent[0][3]
+
+
 async def test_where_there_is_no_such_call_nothing_is_counted() -> None:
     line = Line()
     assert await provider("openai", line).count_tokens("m", COUNTED) is None
