@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from wye.canon.parts import Text, ToolCall
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
+from wye.dialects.detect import ALIASES
 from wye.dialects.dialect import Quirks
 from wye.dialects.registry import DIALECTS
 from wye.kernel import clock, ids, json
@@ -399,6 +401,11 @@ def test_an_upstreams_quirks_are_kept() -> None:
     assert asked.source == "anthropic_messages"
     assert asked.body["max_completion_tokens"] == 9
     assert asked.body["model"] == "o9"
+
+
+def test_the_page_of_the_library_names_every_dialect() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
+    assert [name for name in (*DIALECTS, *ALIASES) if f"`{name}`" not in page] == []
 
 
 def test_the_package_offers_what_it_names() -> None:
