@@ -45,16 +45,22 @@ def test_a_conversation_goes_on_at_an_upstream_that_keeps_nothing(
     stream: bool, start: Start, upstream: FakeUpstream
 ) -> None:
     upstream.queue.extend([event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)])
-    upstream.queue.extend([json_body(wire.OPENAI_BODY)] * 2)
+    upstream.queue.extend([event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)])
+    upstream.queue.extend([json_body(wire.OPENAI_BODY)])
     url = start(("vllm", upstream)).url
-    if stream:
-        frames = wire.data_frames(wire.call(url, PATH, {"model": "m", "input": "Hi", "stream": True})[2])
-        first = frames[-2]["response"]
-    else:
-        first = ask(url, input="Hi", instructions="Be kind")[1]
-    second = ask(url, input="And?", previous_response_id=first["id"])[1]
+
+    def answer(**members: Any) -> Any:
+        if not stream:
+            return ask(url, **members)[1]
+        frames = wire.data_frames(wire.call(url, PATH, {"model": "m", "stream": True, **members})[2])
+        answers = [frame["response"] for frame in frames[:-1] if "response" in frame]
+        assert [answer["previous_response_id"] for answer in answers] == [members.get("previous_response_id")] * 3
+        return answers[-1]
+
+    first = answer(input="Hi", instructions="Be kind")
+    second = answer(input="And?", previous_response_id=first["id"])
+    assert second["previous_response_id"] == first["id"] != second["id"]
     assert said(upstream) == [("user", "Hi"), ("assistant", "Hello there"), ("user", "And?")]
-    upstream.queue[-1] = json_body({**wire.OPENAI_BODY, "id": "chatcmpl-10"})
     third = [{"role": "user", "content": "And then?"}]
     assert ask(url, input=third, previous_response_id=second["id"])[0] == 200
     assert [text for _, text in said(upstream)][2:] == ["And?", "Hello there", "And then?"]
@@ -99,6 +105,22 @@ def test_an_upstream_that_keeps_answers_is_asked_with_the_id_alone(
     assert len(upstream.requests) == 1, "another upstream does not know that answer"
     assert wire.call(url, f"{PATH}/resp_native1", method="DELETE")[0] == 200
     assert (second.requests[-1].method, second.requests[-1].path) == ("DELETE", "/v1/responses/resp_native1")
+
+
+def test_an_answer_of_an_upstream_that_is_not_asked_any_longer_is_a_conflict(
+    start: Start, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    upstream.queue.append(json_body(NATIVE))
+    routes = {
+        "m": {"deployments": [{"provider": "openai0", "model": "up-openai"}]},
+        "other": {"deployments": [{"provider": "openai1", "model": "up-openai"}]},
+    }
+    url = start(("openai", upstream), ("openai", second), routes=routes).url
+    assert ask(url, input="Hi")[0] == 200
+    status, error = ask(url, model="other", input="And?", previous_response_id="resp_native1")
+    assert (status, error["error"]["param"]) == (409, "previous_response_id")
+    assert "openai0/up-openai" in error["error"]["message"]
+    assert second.requests == []
 
 
 def test_an_answer_that_cannot_be_forgotten_upstream_is_still_there(start: Start, upstream: FakeUpstream) -> None:

@@ -39,6 +39,8 @@ class Exchange(msgspec.Struct):
     """The canonical form, once somebody has asked for it."""
     members: dict[str, Raw] = msgspec.field(default_factory=dict[str, Raw])
     """The body's top level, not decoded further."""
+    continues: str | None = None
+    """The id of an earlier answer whose words now stand in the body in its place."""
     losses: Losses = msgspec.field(default_factory=Losses)
     reservation: Reservation | None = None
     deployment: Deployment | None = None

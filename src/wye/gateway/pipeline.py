@@ -87,8 +87,7 @@ class Pipeline:
             if not remembers:
                 return answer
             if isinstance(answer, Whole):
-                await self.conversations.keep_whole(exchange, answer)
-                return answer
+                return await self.conversations.keep_whole(exchange, answer)
             return self.conversations.keep_stream(exchange, answer)
         finally:
             if answer is None:

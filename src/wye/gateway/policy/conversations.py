@@ -16,8 +16,8 @@ from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.relay.answer import raise_refusal
 from wye.kernel import clock
 from wye.kernel.errors import Conflict, NotFound
-from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode
-from wye.kernel.sse import parse
+from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode, split_object
+from wye.kernel.sse import frame, parse, split
 from wye.ports.provider import Call
 from wye.ports.responses import KeptResponse, ResponseStore
 
@@ -25,6 +25,13 @@ DIALECT = "openai_responses"
 """The only dialect whose requests may name an earlier answer."""
 
 _LAST_EVENTS = (b"response.completed", b"response.incomplete")
+_EVENTS_WITH_ANSWER = (
+    *_LAST_EVENTS,
+    b"response.created",
+    b"response.queued",
+    b"response.in_progress",
+    b"response.failed",
+)
 
 
 class Conversations:
@@ -66,24 +73,23 @@ class Conversations:
             "input": Raw(encode(whole)),
         }
         exchange.body = encode(exchange.members)
+        exchange.continues = previous
         return route
 
     async def keep(self, exchange: Exchange, response: JsonObject) -> None:
         """Keep an answer, unless its caller wants none kept."""
-        deployment = exchange.deployment
         response_id = response.get("id")
-        if deployment is None or not isinstance(response_id, str) or not isinstance(response.get("output"), list):
+        if not keeps(exchange) or not isinstance(response_id, str) or not isinstance(response.get("output"), list):
             return
-        if not keeps(exchange):
-            return
+        deployment = exchange.deployment
         await self.store.put(
             KeptResponse(
                 id=response_id,
                 principal=exchange.principal,
                 response=encode(response),
                 items=encode(with_ids(items_of(_value(exchange.members.get("input"))))),
-                deployment=deployment.id,
-                upstream_has_it=_is_native(exchange, deployment),
+                deployment=deployment.id if deployment is not None else "",
+                upstream_has_it=deployment is not None and _is_native(exchange, deployment),
                 created_s=clock.wall_s(),
             )
         )
@@ -97,8 +103,13 @@ class Conversations:
                     break
         await self.store.delete(kept.principal, kept.id)
 
-    async def keep_whole(self, exchange: Exchange, answer: Whole) -> None:
-        await self.keep(exchange, as_object(decode(answer.body)) or {})
+    async def keep_whole(self, exchange: Exchange, answer: Whole) -> Whole:
+        """The answer, as it is kept: with the id of the one that it goes on from."""
+        if exchange.continues is not None:
+            answer = Whole(_going_on(answer.body, exchange.continues), answer.usage)
+        if keeps(exchange):
+            await self.keep(exchange, as_object(decode(answer.body)) or {})
+        return answer
 
     def keep_stream(self, exchange: Exchange, stream: Stream) -> Stream:
         return KeptStream(self, exchange, stream)
@@ -126,7 +137,7 @@ class KeptStream:
         return self._stream.failed
 
     async def relay(self, outlet: Outlet) -> None:
-        last = _LastEvent(outlet)
+        last = _LastEvent(outlet, self._exchange.continues)
         await self._stream.relay(last)
         if last.response is not None:
             await self._conversations.keep(self._exchange, last.response)
@@ -136,20 +147,41 @@ class KeptStream:
 
 
 class _LastEvent:
-    """Passes frames on, and holds the answer that the last of them repeats. Frames come whole."""
+    """Passes frames on, and holds the answer that the last of them repeats. Frames come whole.
 
-    def __init__(self, outlet: Outlet) -> None:
+    Every answer in them is told to go on from the one named `continues`.
+    """
+
+    def __init__(self, outlet: Outlet, continues: str | None) -> None:
         self._outlet = outlet
+        self._continues = continues
         self.drained = outlet.drained
         self.response: JsonObject | None = None
 
     def say(self, data: bytes) -> bool:
+        if self._continues is not None and any(event in data for event in _EVENTS_WITH_ANSWER):
+            data = b"".join(_frame_going_on(frame, self._continues) for frame in split(data))
         if any(event in data for event in _LAST_EVENTS):
             for frame in parse(data):
                 event = _object(frame.data)
                 if str(event.get("type", "")).encode() in _LAST_EVENTS:
                     self.response = as_object(event.get("response"))
         return self._outlet.say(data)
+
+
+def _frame_going_on(whole: bytes, previous: str) -> bytes:
+    """A frame as it came, or with its answer told to go on from that one."""
+    for found in parse(whole):
+        event = _object(found.data)
+        response = as_object(event.get("response"))
+        if response is not None and str(event.get("type", "")).encode() in _EVENTS_WITH_ANSWER:
+            response["previous_response_id"] = previous
+            return frame(encode(event), found.event)
+    return whole
+
+
+def _going_on(body: bytes, previous: str) -> bytes:
+    return encode({**split_object(body), "previous_response_id": previous})
 
 
 async def _forget_upstream(deployment: Deployment, response_id: str) -> None:
