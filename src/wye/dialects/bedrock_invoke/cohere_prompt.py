@@ -18,6 +18,7 @@ from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.cohere.response import REASONS
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import COMMAND, decode_prompt, encode_prompt, prompt_form
+from wye.dialects.bedrock_invoke.reasons import Reasons
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid, set_members
 from wye.dialects.bedrock_invoke.text_stream import Piece, TextDecoder, TextEncoder
 from wye.dialects.dialect import Quirks
@@ -37,6 +38,9 @@ _SETTINGS = {
     "n": "num_generations",
     "logit_bias": "logit_bias",
 }
+_REASONS = Reasons(
+    REASONS.member, REASONS.meanings, {reason: word for reason, word in REASONS.words.items() if reason != "tool_calls"}
+)
 
 
 def _read_prompt(prompt: str) -> list[Message]:
@@ -84,7 +88,7 @@ def decode_response(body: JsonObject) -> ChatResponse:
     for index, value in enumerate(generations):
         generation = dict(as_object(value) or {})
         text = take(generation, "text", str)
-        reason, extras = REASONS.take(generation)
+        reason, extras = _REASONS.take(generation)
         form: JsonObject = {name: generation.pop(name) for name in ("id", "index") if name in generation}
         rest = {**generation, **extras, **({FORM: form} if form else {})}
         choices.append(text_choice(text, reason, extras_of(NAME, rest), index))
@@ -99,7 +103,7 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     generations: list[JsonObject] = []
     for choice in response.choices:
         said: JsonObject = {"id": response.id, "text": answer_text(choice, NAME, losses), "index": choice.index}
-        said |= REASONS.say(choice.finish_reason, choice.extras, NAME, losses, f"choices[{choice.index}]")
+        said |= _REASONS.say(choice.finish_reason, choice.extras, NAME, losses, f"choices[{choice.index}]")
         generations.append(said | said.pop(FORM, {}))
     form: Any = (response.extras or {}).get(NAME, {}).get(FORM, {})
     own = own_members(response.extras, NAME, losses)
@@ -112,7 +116,7 @@ def _read_chunk(chunk: JsonObject) -> Piece:
     left.pop("response", None)  # the whole answer once more
     if text is None and not ended:
         raise BadAnswer("The upstream sent a stream chunk without a text")
-    reason, extras = REASONS.decode(left, NAME)
+    reason, extras = _REASONS.decode(left, NAME)
     if ended:
         return Piece(text or "", index, reason or "stop", extras, rest=left)
     return Piece(text or "", index or 0, reason, extras, rest=left)
@@ -126,7 +130,7 @@ class _Chunks:
         return b'{"text":', b',"is_finished":false,"index":%d}' % choice
 
     def last(self, finish: Finish, usage: Usage | None, losses: Losses) -> JsonObject:
-        said = REASONS.say(finish.reason, finish.extras, NAME, losses, f"choices[{finish.choice}]")
+        said = _REASONS.say(finish.reason, finish.extras, NAME, losses, f"choices[{finish.choice}]")
         said.pop(FORM, None)
         return {"text": "", "is_finished": True, "index": finish.choice, **said}
 

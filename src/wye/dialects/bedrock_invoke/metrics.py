@@ -56,12 +56,11 @@ class MeteredReader:
         self._inner = inner
         self._name = name
         self._counted = False
-        self._over = False
 
     def read(self, frames: list[Frame]) -> list[Event]:
         for frame in frames:
             if _MARK in frame.data:
-                return [event for frame in frames if not self._over for event in self._metered(frame)]
+                return self._read_metered(frames)
         return self._read(frames)
 
     def close(self) -> list[Event]:
@@ -72,7 +71,14 @@ class MeteredReader:
         for event in events:
             if isinstance(event, UsageReport) or (isinstance(event, Start) and event.usage is not None):
                 self._counted = True
-            self._over = self._over or isinstance(event, End | Failure)
+        return events
+
+    def _read_metered(self, frames: list[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            if events and isinstance(events[-1], End | Failure):
+                break
+            events += self._metered(frame)
         return events
 
     def _metered(self, frame: Frame) -> list[Event]:

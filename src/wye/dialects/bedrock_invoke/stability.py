@@ -12,7 +12,7 @@ from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Base64, Image, Part, Text
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
-from wye.dialects.bedrock_invoke.answer import only_choice, own_members
+from wye.dialects.bedrock_invoke.answer import note_stop_sequence, only_choice, own_members
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid
@@ -102,6 +102,12 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
         elif (text := say_text(part, path, NAME, losses, answer=True)) is not None:
             losses.add(path, f"{NAME} answers with images only: {text[:20]!r} is left out")
     reason = _FILTERED if choice.finish_reason == "content_filter" else None
+    if choice.finish_reason not in ("stop", "content_filter", None):
+        losses.add("choices[0].finish_reason", f"{NAME} has no word for {choice.finish_reason!r}")
+    if choice.logprobs is not None:
+        losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+    note_stop_sequence(choice.stop_sequence, 0, NAME, losses)
+    own_extras(choice.extras, NAME, losses, "choices[0]", "info")
     said: JsonObject = {"seeds": [], "finish_reasons": [reason] * max(1, len(images)), "images": images}
     return said | own_members(response.extras, NAME, losses)
 

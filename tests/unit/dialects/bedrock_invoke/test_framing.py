@@ -222,7 +222,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_chunk() -> None:
 
 @pytest.mark.parametrize("apart", [False, True])
 def test_nothing_follows_the_end(apart: bool) -> None:
-    """Not even an exception that the upstream sends after a complete answer."""
+    """Not even an exception that the upstream sends after a complete answer, nor figures."""
     wire = b"".join(message(chunk) for chunk in (
         b'{"type":"message_start","message":{"id":"m","model":"m","content":[],"usage":{}}}',
         b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}}',
@@ -233,6 +233,10 @@ def test_nothing_follows_the_end(apart: bool) -> None:
     events = decoder.feed(wire) + decoder.feed(late) if apart else decoder.feed(wire + late)
     assert kinds(events) == ["Start", "Finish", "End"]
     assert decoder.close() == []
+    figures = message(b'{"type":"ping","%b":{"inputTokenCount":1}}' % MEMBER.encode())
+    decoder = CLAUDE.stream_decoder()
+    events = decoder.feed(wire) + decoder.feed(figures) if apart else decoder.feed(wire + figures)
+    assert kinds(events) == ["Start", "Finish", "End"]
 
 
 def test_nothing_is_told_after_a_failure_not_even_metrics() -> None:

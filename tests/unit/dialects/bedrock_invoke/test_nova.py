@@ -114,6 +114,8 @@ def test_members_of_a_url_are_understood() -> None:
          {"detail": "warning"}),
         (Image(Base64("AA==")), [{"image": {"format": "png", "source": {"bytes": "AA=="}}}], {}),
         (Image(Url("s3://b/k")), [{"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k"}}}}], {}),
+        (Audio("AA==", "mp3", "audio_1", "beep"), [{"audio": {"format": "mp3", "source": {"bytes": "AA=="}}}],
+         {"id": "info", "transcript": "info"}),
         (Audio("AA=="), [{"audio": {"format": "wav", "source": {"bytes": "AA=="}}}], {}),
         (Thinking("hm", "sig"), [{"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}}], {}),
         (Thinking(redacted="x", origin="amazon"), [{"reasoningContent": {"redactedContent": "x"}}], {}),

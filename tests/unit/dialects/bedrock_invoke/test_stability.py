@@ -108,7 +108,8 @@ def test_what_pictures_cannot_say_is_named() -> None:
         Image(Url("https://x/a.png")),
         Thinking("hm"),
     ]
-    choices = [Choice(parts, "content_filter"), Choice([PIXEL], "stop", 1)]
+    told: Any = {"stop_sequence": "END", "logprobs": {"content": []}, "extras": FOREIGN}
+    choices = [Choice(parts, "content_filter", **told), Choice([PIXEL], "stop", 1)]
     losses = Losses()
     body = DIALECT.encode_response(ChatResponse(id="x", model="", choices=choices, usage=Usage(1, 1)), losses)
     assert body == {"seeds": [], "finish_reasons": ["Filter reason: output image"], "images": ["AA=="]}
@@ -118,4 +119,14 @@ def test_what_pictures_cannot_say_is_named() -> None:
         ("content[1].new", "info"),
         ("content[2]", "warning"),
         ("content[3]", "info"),
+        ("logprobs", "info"),
+        ("choices[0].stop_sequence", "info"),
+        ("choices[0].new", "info"),
     }
+
+
+@pytest.mark.parametrize("reason", ["length", "tool_calls", "error"])
+def test_an_end_without_a_word_is_named(reason: Any) -> None:
+    losses = Losses()
+    DIALECT.encode_response(ChatResponse(id="x", model="", choices=[Choice([PIXEL], reason)]), losses)
+    assert [(loss.field, loss.severity) for loss in losses] == [("choices[0].finish_reason", "warning")]

@@ -303,12 +303,12 @@ def test_an_answer_loses_nothing_without_a_word(dialect: Dialect) -> None:
 
 
 @ALL
-@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "error", None])
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "error", "tool_calls", None])
 def test_every_reason_has_a_word_or_is_named(dialect: Dialect, reason: Any) -> None:
     losses = Losses()
     body = dialect.encode_response(ChatResponse(id="x", model="", choices=[Choice([Text("a")], reason)]), losses)
     said = dialect.decode_response(body).choices[0].finish_reason
-    instead = {"error": "length", "content_filter": "stop"}
+    instead = {"error": "length", "content_filter": "stop", "tool_calls": "stop"}
     assert said == (instead[reason] if losses else reason)
     assert [loss.severity for loss in losses] in ([], ["warning"])
 

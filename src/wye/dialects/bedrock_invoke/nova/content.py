@@ -219,6 +219,9 @@ def _encode_part(part: Part, path: str, losses: Losses, answer: bool) -> JsonObj
             if not part.data:
                 raise cannot_say(NAME, "audio by reference", path)
             own = own_extras(part.extras, NAME, losses, path)
+            for name in ("id", "transcript"):
+                if getattr(part, name) is not None:
+                    losses.add(f"{path}.{name}", f"audio is only sound in {NAME}", "info")
             return {"audio": {"format": part.format or "wav", "source": {"bytes": part.data}, **own}}
         case Thinking():
             return encode_answer_thought(part) if answer else _encode_thought(part, path, losses)
