@@ -53,7 +53,7 @@ def events_of(dialect: Dialect, wire: bytes, size: int) -> list[Event]:
 
 def encoded(dialect: Dialect, events: list[Event]) -> bytes:
     losses = Losses()
-    encoder = dialect.stream_encoder(ChatRequest(model="m", messages=[]), losses)
+    encoder = dialect.stream_encoder(ChatRequest(model="", messages=[]), losses)
     wire = b"".join(encoder.encode(event) for event in events)
     assert losses == []
     return wire
