@@ -1,27 +1,34 @@
 """`additionalModelRequestFields`: what only some families of models can be asked for, in each family's own words.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html
+https://docs.aws.amazon.com/bedrock/latest/userguide/computer-use.html
 https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
 https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Reasoning
+from wye.canon.tools import NativeTool
 from wye.dialects.bedrock_converse.form import merged
 from wye.dialects.bedrock_models import Family, base_model, family
 from wye.kernel.json import JsonObject, as_object
 
+CLAUDE = "anthropic_messages"
+"""The dialect whose words these fields are for Claude."""
 MEMBER = "additionalModelRequestFields"
 
 _Mode = Literal["enabled", "adaptive", "disabled"]
 _WORDS: dict[Family | None, frozenset[str]] = {
-    "claude": frozenset({"anthropic_beta", "thinking", "reasoning_config", "top_k", "output_config", "tool_choice"}),
+    "claude": frozenset(
+        {"anthropic_beta", "output_config", "reasoning_config", "thinking", "tool_choice", "tools", "top_k"}
+    ),
     "cohere": frozenset({"k"}),
     "mistral": frozenset({"top_k"}),
     "nova": frozenset({"inferenceConfig", "reasoningConfig"}),
@@ -33,8 +40,9 @@ _EFFORT: dict[Family | None, str] = {"openai": "reasoning_effort", "qwen": "reas
 _TOP_K: dict[Family | None, str] = {None: "top_k", "claude": "top_k", "mistral": "top_k", "cohere": "k"}
 _NEAREST = {"minimal": "low", "xhigh": "high", "max": "high"}
 """Efforts that families with three of them take for another."""
-_BETAS = ("context-1m-", "interleaved-thinking-", "output-128k-", "token-efficient-tools-")
-"""How the names of previews begin that Bedrock has, and that need nothing else in a request: it refuses any other name.
+_CLAUDE_TOOL = r"^(bash|computer|text_editor)_\d{8}$"
+_BETAS = ("computer-use-", "context-1m-", "interleaved-thinking-", "output-128k-", "token-efficient-tools-")
+"""How the names of previews begin that Bedrock has for what can be said here: it refuses any other name.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html
 """
@@ -51,6 +59,8 @@ class Wishes(msgspec.Struct):
     schema: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     betas: list[str] | None = None
+    tools: list[JsonObject] | None = None
+    """Those that Anthropic defines and the caller runs, in Anthropic's words."""
 
     def granted(self, said: Wishes) -> bool:
         """Whether `said` says nothing else than this."""
@@ -91,12 +101,17 @@ class _OutputConfig(msgspec.Struct, forbid_unknown_fields=True):
     format: _Format | None = None
 
 
+class _ClaudeTool(msgspec.Struct):
+    type: Annotated[str, msgspec.Meta(pattern=_CLAUDE_TOOL)]
+
+
 class _SingleCalls(msgspec.Struct, forbid_unknown_fields=True):
     type: Literal["auto"]
     disable_parallel_tool_use: bool
 
 
 _SHAPES: dict[str, Any] = {
+    "tools": Annotated[list[_ClaudeTool], msgspec.Meta(min_length=1)],
     "anthropic_beta": list[str],
     "thinking": _Thinking,
     "reasoning_config": _Thinking | str,
@@ -135,6 +150,8 @@ def understood(members: JsonObject) -> tuple[Wishes, JsonObject]:
                 wishes.schema = found.format.schema if found.format else None
             case _SingleCalls():
                 wishes.parallel_tool_calls = not found.disable_parallel_tool_use
+            case [_ClaudeTool(), *_]:
+                wishes.tools = value
             case list():
                 wishes.betas = found
             case str():
@@ -154,12 +171,14 @@ def encode_fields(
     family knows; `own` are those that were not understood.
     """
     kind = family(request.model)
-    wishes = _wishes_of(request)
+    wishes = _wishes_of(request, kind)
     said, _ = understood(spelled)
     fields: JsonObject = {}
     if wishes.granted(said) and spelled.keys() <= _WORDS.get(kind, spelled.keys()):
         fields = {**spelled}
         wishes = wishes.without(said)
+    if wishes.tools:
+        fields["tools"] = wishes.tools
     _encode_betas(wishes.betas or [], kind, fields, losses)
     _encode_top_k(wishes.top_k, kind, fields, losses)
     if wishes.parallel_tool_calls is False:
@@ -181,13 +200,24 @@ def encode_fields(
     return merged(fields, own)
 
 
+def is_field(tool: NativeTool, kind: Family | None) -> bool:
+    """Whether a tool is said here: one that Anthropic defines and the caller runs."""
+    return kind in (None, "claude") and tool.dialect == CLAUDE and re.match(_CLAUDE_TOOL, tool.type) is not None
+
+
+def claude_tools(request: ChatRequest, kind: Family | None) -> list[JsonObject]:
+    return [tool.value for tool in request.tools or () if isinstance(tool, NativeTool) and is_field(tool, kind)]
+
+
 def says_schema(fields: JsonObject) -> bool:
     """Whether the form of the answer is said here, as Anthropic's API has it."""
     return "format" in (as_object(fields.get("output_config")) or {})
 
 
-def _wishes_of(request: ChatRequest) -> Wishes:
+def _wishes_of(request: ChatRequest, kind: Family | None) -> Wishes:
     wishes = Wishes(top_k=request.top_k, parallel_tool_calls=request.parallel_tool_calls, betas=request.betas)
+    if request.tool_choice is None or request.tool_choice.mode != "none":
+        wishes.tools = claude_tools(request, kind) or None
     if request.output is not None:
         wishes.schema = request.output.schema
     reasoning = request.reasoning

@@ -11,6 +11,7 @@ from itertools import islice
 from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Image, Opaque, Part, Text, ToolCall
 from wye.canon.request import ChatRequest, Message, OutputFormat, Role
+from wye.canon.tools import NativeTool, Tool
 from wye.dialects.bedrock_converse.content import (
     REQUEST,
     SYSTEM,
@@ -23,7 +24,15 @@ from wye.dialects.bedrock_converse.content import (
 )
 from wye.dialects.bedrock_converse.form import extras_with, form_of, merged, own_members
 from wye.dialects.bedrock_converse.media import GUARDED
-from wye.dialects.bedrock_converse.model_fields import MEMBER, Wishes, encode_fields, says_schema, understood
+from wye.dialects.bedrock_converse.model_fields import (
+    CLAUDE,
+    MEMBER,
+    Wishes,
+    claude_tools,
+    encode_fields,
+    says_schema,
+    understood,
+)
 from wye.dialects.bedrock_converse.name import NAME
 from wye.dialects.bedrock_converse.tools import (
     decode_tool_choice,
@@ -69,7 +78,7 @@ def decode_input(body: JsonObject, path: str = "") -> ChatRequest:
         top_p=sampling.number("topP") if sampling else None,
         top_k=wishes.top_k,
         stop=sampling.strings("stopSequences") if sampling else None,
-        tools=decode_tools(tools) if tools else None,
+        tools=_decode_tools(tools, wishes),
         tool_choice=decode_tool_choice(tools) if tools else None,
         parallel_tool_calls=wishes.parallel_tool_calls,
         output=_decode_output(config, wishes),
@@ -118,6 +127,13 @@ def _decode_tags(fields: Fields) -> JsonObject | None:
 
 def _fits(name: str, value: object) -> bool:
     return isinstance(value, str) and bool(_TAG.fullmatch(name) and _TAG.fullmatch(value))
+
+
+def _decode_tools(config: Fields | None, wishes: Wishes) -> list[Tool] | None:
+    tools = decode_tools(config) if config else None
+    if wishes.tools:
+        tools = [*(tools or ()), *(NativeTool(CLAUDE, value) for value in wishes.tools)]
+    return tools
 
 
 def _decode_limit(sampling: Fields | None) -> int | None:
@@ -306,7 +322,8 @@ def _encode_tool_config(request: ChatRequest, fields: JsonObject, losses: Losses
     """Where the conversation holds calls, tools must be named; there is no word for calling none."""
     choice = request.tool_choice
     tools = encode_tools(request.tools or [], choice, losses, reader)
-    called = list(dict.fromkeys(_called(request)))
+    elsewhere = {tool.get("name") for tool in claude_tools(request, reader.family)}
+    called = [name for name in dict.fromkeys(_called(request)) if name not in elsewhere]
     if choice is not None and choice.mode == "none" and tools:
         own_members(choice.extras, losses, "tool_choice")
         if called:

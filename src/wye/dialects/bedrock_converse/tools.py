@@ -11,6 +11,7 @@ from wye.canon.loss import Losses
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, Tool, ToolChoice
 from wye.dialects.bedrock_converse.content import Reader, decode_cache, encode_cache, takes_cache
 from wye.dialects.bedrock_converse.form import block, block_extras, extras_with, merged, own_members
+from wye.dialects.bedrock_converse.model_fields import is_field
 from wye.dialects.bedrock_converse.name import NAME
 from wye.kernel.errors import BadRequest
 from wye.kernel.fields import Fields
@@ -81,6 +82,8 @@ def encode_tools(tools: list[Tool], choice: ToolChoice | None, losses: Losses, r
             case CustomTool():
                 losses.add(path, f"the input of a tool is always an object in {NAME}, never free text")
             case NativeTool():
+                if is_field(tool, reader.family):
+                    continue
                 if tool.dialect == NAME:
                     encoded.append(tool.value)
                 else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from wye.canon.loss import Losses
-from wye.canon.parts import Text
+from wye.canon.parts import Text, ToolCall, ToolResult
 from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
-from wye.canon.tools import FunctionTool, ToolChoice
+from wye.canon.tools import FunctionTool, NativeTool, ToolChoice
 from wye.dialects.bedrock_converse import DIALECT
 from wye.dialects.dialect import Quirks
 
@@ -22,6 +23,8 @@ MISTRAL = "mistral.mistral-large-2407-v1:0"
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
 TOOL = FunctionTool("f", schema={})
+BASH = NativeTool("anthropic_messages", {"type": "bash_20250124", "name": "bash"})
+WEB = NativeTool("anthropic_messages", {"type": "web_search_20250305", "name": "web_search"})
 
 
 def encode(value: ChatRequest) -> tuple[dict[str, Any], dict[str, str]]:
@@ -62,6 +65,10 @@ def decoded(model: str, fields: dict[str, Any], **members: Any) -> ChatRequest:
         (CLAUDE, {"parallel_tool_calls": True}, None, None, {}),
         (CLAUDE, {"betas": ["interleaved-thinking-2025-05-14", "coding-2025"]},
          {"anthropic_beta": ["interleaved-thinking-2025-05-14"]}, None, {"anthropic_beta": "info"}),
+        (CLAUDE, {"tools": [BASH, WEB], "betas": ["computer-use-2025-01-24"]},
+         {"tools": [BASH.value], "anthropic_beta": ["computer-use-2025-01-24"]}, None, {"tools[1]": "warning"}),
+        (CLAUDE, {"tools": [BASH], "tool_choice": ToolChoice("none")}, None, None, {"tool_choice": "info"}),
+        (NOVA, {"tools": [BASH]}, None, None, {"tools[0]": "warning"}),
         (PROFILE, {"betas": ["context-1m-2025-08-07"]}, {"anthropic_beta": ["context-1m-2025-08-07"]}, None, {}),
         (NOVA, {"betas": ["context-1m-2025-08-07"]}, None, None, {"anthropic_beta": "info"}),
         (PROFILE, {"top_k": 5, "reasoning": Reasoning("enabled", "high", 2000), "parallel_tool_calls": False},
@@ -114,6 +121,9 @@ def test_each_family_is_asked_in_its_own_words(
          {"output": OutputFormat("json_schema", {"a": 1})}),
         ({"top_k": 5}, {"top_k": 5}),
         ({"k": 5}, {"top_k": 5}),
+        ({"tools": [BASH.value]}, {"tools": [BASH]}),
+        ({"tools": []}, {}),
+        ({"tools": [BASH.value, WEB.value]}, {}),
         ({"anthropic_beta": ["made-of-cheese-2026"]}, {"betas": ["made-of-cheese-2026"]}),
         ({"inferenceConfig": {"topK": 5}}, {"top_k": 5}),
         ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, {"parallel_tool_calls": False}),
@@ -125,7 +135,10 @@ def test_every_spelling_is_understood_and_comes_back_as_it_was(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     request = decoded("", fields)
-    found = {name: getattr(request, name) for name in ("reasoning", "output", "top_k", "parallel_tool_calls", "betas")}
+    found = {
+        name: getattr(request, name)
+        for name in ("reasoning", "output", "top_k", "parallel_tool_calls", "betas", "tools")
+    }
     assert {name: value for name, value in found.items() if value is not None} == expected
     said, losses = encode(request)
     assert (said["additionalModelRequestFields"], losses) == (fields, {})
@@ -178,3 +191,20 @@ def test_a_schema_is_said_once() -> None:
     said, _ = encode(decoded(GPT, schema))
     assert "additionalModelRequestFields" not in said
     assert said["outputConfig"]["textFormat"]["structure"]["jsonSchema"] == {"schema": '{"a":1}'}
+
+
+def test_a_tool_that_anthropic_defines_stands_beside_those_of_the_caller() -> None:
+    computer = {"type": "computer_20250124", "name": "computer", "display_width_px": 800, "display_height_px": 600}
+    tools = [TOOL, NativeTool("anthropic_messages", computer)]
+    called = Message("assistant", [ToolCall("t1", "computer", '{"action":"screenshot"}')])
+    request = asked(CLAUDE, tools=tools)
+    request.messages += [called, Message("user", [ToolResult("t1", [Text("done")])])]
+    said, losses = encode(request)
+    assert [tool["toolSpec"]["name"] for tool in said["toolConfig"]["tools"]] == ["f"]
+    assert said["additionalModelRequestFields"] == {"tools": [computer]}
+    assert losses == {}
+    assert DIALECT.decode_request(said).tools == tools
+    # Where a model has no such tool, one that was called is named to it.
+    said, losses = encode(msgspec.structs.replace(request, model=NOVA, tools=tools[1:]))
+    assert [tool["toolSpec"]["name"] for tool in said["toolConfig"]["tools"]] == ["computer"]
+    assert losses == {"tools[0]": "warning", "tools": "warning"}
