@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from wye.api.asgi import Application, Receive, Scope, Send
@@ -28,11 +29,15 @@ from wye.dialects.dialect import SSE, Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
-from wye.kernel.errors import NotFound, WyeError
+from wye.kernel.errors import NotFound, Overloaded, WyeError
 from wye.kernel.json import encode
 
 _MAX_TRACE = 4000
+log = logging.getLogger("wye")
+
 _PLAIN_TEXT = b"text/plain; charset=utf-8"
+_STOPPING = Overloaded("The server is being stopped: ask again", retry_after_s=1)
+"""Said to callers whose answers take longer than a server that ends may wait."""
 
 
 class App:
@@ -124,11 +129,16 @@ class App:
             return
         except asyncio.CancelledError:
             if not caller.left:
+                if not begun:
+                    await send_error(caller, _STOPPING, dialect, request_id, b"")
                 raise
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
         except Exception as error:  # the edge: whatever went wrong, the caller gets an answer and the log the rest
+            if caller.left:
+                log.debug("%s: nobody is left to be told", request_id, exc_info=error)
+                return
             known = as_wye_error(error, request_id)
             if not begun:
                 await send_error(caller, known, dialect, request_id, _about(exchange) if exchange else b"")
@@ -149,6 +159,11 @@ class App:
             await stream.relay(caller)
             if len(exchange.losses) > told and exchange.speaks.framing is SSE:
                 caller.say(late_losses(exchange.losses[told:], caller.headers))
+        except asyncio.CancelledError:
+            if not caller.left:
+                caller.say(stream.cut(_STOPPING))
+                await caller.end()
+            raise
         finally:
             self.pipeline.finish(exchange, stream)
         await caller.end()

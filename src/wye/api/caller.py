@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from wye.api.asgi import Message, Receive, Scope, Send
@@ -39,7 +40,7 @@ class Caller(Protocol):
         ...
 
     async def end(self) -> None:
-        """The answer is complete."""
+        """The answer is complete. This and `drained` raise OSError when the server says by it that the caller left."""
         ...
 
 
@@ -48,11 +49,19 @@ def caller_of(scope: Scope, receive: Receive, send: Send) -> Caller:
     return extensions.get(DIRECT) or AsgiCaller(scope, receive, send)
 
 
+def header_map(headers: Iterable[tuple[bytes, bytes]]) -> HeaderMap:
+    """Of a name that came twice, both values: https://www.rfc-editor.org/rfc/rfc9110#section-5.3"""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return found
+
+
 class AsgiCaller:
     """By ASGI's messages, under any server that speaks it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.headers: HeaderMap = dict(scope["headers"])
+        self.headers: HeaderMap = header_map(scope["headers"])
         self._receive = receive
         self._send = send
         self._unsent: list[Message] = []
@@ -74,7 +83,8 @@ class AsgiCaller:
     def cancel_if_left(self) -> None:
         task = asyncio.current_task()
         assert task is not None, "a request is served by a task"
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(task))
+        self._watcher = watcher = asyncio.get_running_loop().create_task(self._watch(task))
+        task.add_done_callback(lambda _: watcher.cancel())
 
     async def _watch(self, task: asyncio.Task[Any]) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -94,8 +104,12 @@ class AsgiCaller:
 
     async def drained(self) -> None:
         unsent, self._unsent = self._unsent, []
-        for message in unsent:
-            await self._send(message)
+        try:
+            for message in unsent:
+                await self._send(message)
+        except OSError:
+            self.left = True
+            raise
 
     async def end(self) -> None:
         if self._watcher is not None:

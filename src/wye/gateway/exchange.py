@@ -12,6 +12,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, StreamEncoder
 from wye.gateway.deployment import Deployment
+from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.limiter import Reservation
 from wye.ports.transport import HeaderMap
@@ -111,6 +112,10 @@ class Stream(Protocol):
 
     async def relay(self, outlet: Outlet) -> None:
         """Say all of it, no faster than it is taken. An UpstreamError becomes the last that is said."""
+        ...
+
+    def cut(self, error: WyeError) -> bytes:
+        """What ends it with an error of ours, where `relay` was cancelled; b"" when its end is said."""
         ...
 
     def close(self) -> None:

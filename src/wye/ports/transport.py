@@ -15,7 +15,7 @@ Headers = list[tuple[bytes, bytes]]
 """Header lines in order; names in lower case."""
 
 HeaderMap = Mapping[bytes, bytes]
-"""Headers by their name in lower case; of a name that came twice, the last."""
+"""Headers by their name in lower case. Of a name that came twice, an upstream's last value, a caller's both."""
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from wye.dialects.registry import DIALECTS
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
-from wye.kernel.errors import BadRequest
+from wye.kernel.errors import BadRequest, WyeError
 from wye.ports.limiter import Reservation
 
 Sent = list[dict[str, Any]]
@@ -36,6 +36,9 @@ class StreamDouble:
                 await asyncio.sleep(piece)
             elif not outlet.say(piece):
                 await outlet.drained()
+
+    def cut(self, error: WyeError) -> bytes:
+        return f"cut: {error.code}".encode()
 
     def close(self) -> None:
         self.closed = True
@@ -77,7 +80,7 @@ def make(
 
 
 async def run(app: App, path: str = "/v1/chat/completions", method: str = "POST", **scope: Any) -> Sent:
-    sent: Sent = []
+    sent: Sent = scope.pop("sent", [])
     left: asyncio.Event = scope.pop("left", asyncio.Event())
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": b"{}"}]
 
@@ -227,15 +230,52 @@ async def test_a_caller_that_leaves_within_its_request_is_not_answered() -> None
     assert sent == []
 
 
-async def test_a_server_that_cancels_is_obeyed() -> None:
+async def test_a_stream_that_the_server_cancels_ends_with_an_error_and_is_settled() -> None:
     stream = StreamDouble(b"one", 30.0)
     app, pipeline = make(lambda _: stream)
-    running = asyncio.create_task(run(app))
+    sent: Sent = []
+    running = asyncio.create_task(run(app, sent=sent))
     await asyncio.sleep(0.02)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert pipeline.finished == 1
+    assert [m["body"] for m in sent[1:]] == [b"one", b"cut: overloaded"]
+    assert [bool(m.get("more_body")) for m in sent[1:]] == [True, False]
+    assert (stream.closed, pipeline.finished) == (True, 1)
+
+
+async def test_a_request_that_the_server_cancels_is_told_to_come_again() -> None:
+    app, pipeline = make()
+
+    async def chat(exchange: Exchange) -> Whole:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    pipeline.chat = chat  # type: ignore[method-assign]
+    sent: Sent = []
+    running = asyncio.create_task(run(app, sent=sent))
+    await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sent[0]["status"] == 503
+    assert dict(sent[0]["headers"])[b"retry-after"] == b"1"
+    assert "being stopped" in json.loads(sent[1]["body"])["error"]["message"]
+
+
+async def test_a_caller_that_cannot_be_told_is_not_told_why(caplog: pytest.LogCaptureFixture) -> None:
+    stream = StreamDouble(b"one", b"two")
+    app, pipeline = make(lambda _: stream)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: Any) -> None:
+        raise ConnectionResetError
+
+    await app({"type": "http", "path": "/v1/chat/completions", "method": "POST", "headers": []}, receive, send)
+    assert (stream.closed, pipeline.finished) == (True, 1)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("exact", [True, False])

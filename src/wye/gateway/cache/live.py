@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from wye.canon.events import Event, Failure, Start, UsageReport
+from wye.canon.events import End, Event, Failure, Start, UsageReport
 from wye.canon.fold import fold
 from wye.canon.loss import Loss, Losses
 from wye.canon.response import ChatResponse
@@ -17,7 +17,7 @@ from wye.dialects.dialect import StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Outlet
 from wye.kernel import clock
-from wye.kernel.errors import BadAnswer
+from wye.kernel.errors import BadAnswer, WyeError
 
 Status = Literal["hit", "join", "miss", "bypass"]
 
@@ -106,6 +106,7 @@ class Listener:
         self._live = live
         self._encoder = encoder
         self._open = True
+        self._over = False
         self.usage: Usage | None = None
         self.failed = False
 
@@ -123,6 +124,12 @@ class Listener:
                 return
             await live.more()
 
+    def cut(self, error: WyeError) -> bytes:
+        if self._over:
+            return b""
+        self._over = True
+        return self._encoder.encode(Failure(error))
+
     def close(self) -> None:
         if self._open:
             self._open = False
@@ -133,7 +140,9 @@ class Listener:
             case Start() | UsageReport() if event.usage is not None:
                 self.usage = event.usage if self.usage is None else self.usage.updated(event.usage)
             case Failure():
-                self.failed = True
+                self.failed = self._over = True
+            case End():
+                self._over = True
             case _:
                 pass
 

@@ -15,7 +15,7 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.relay.answer import raise_refusal
 from wye.kernel import clock
-from wye.kernel.errors import Conflict, NotFound
+from wye.kernel.errors import Conflict, NotFound, WyeError
 from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode, split_object
 from wye.kernel.sse import frame, parse, split
 from wye.ports.provider import Call
@@ -141,6 +141,9 @@ class KeptStream:
         await self._stream.relay(last)
         if last.response is not None:
             await self._conversations.keep(self._exchange, last.response)
+
+    def cut(self, error: WyeError) -> bytes:
+        return self._stream.cut(error)
 
     def close(self) -> None:
         self._stream.close()

@@ -64,6 +64,12 @@ class RelayedStream:
         assert self._outlet is not None
         return (not said or self._outlet.say(said)) and not self._over
 
+    def cut(self, error: WyeError) -> bytes:
+        if self._over:
+            return b""
+        self._over = True
+        return self._error(error)
+
     def close(self) -> None:
         self._reply.close()
 
