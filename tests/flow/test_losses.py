@@ -59,7 +59,7 @@ def test_within_a_dialect_the_list_is_empty(kind: str, path: str, start: Start, 
 
 
 def test_an_estimated_count_says_so_itself(start: Start, upstream: FakeUpstream) -> None:
-    server = start(("openai", upstream))
+    server = start(("vllm", upstream))
     _, _, body = wire.call(server.url, f"{MESSAGES}/count_tokens", wire.ask(), headers=IN_BODY)
     assert [loss["field"] for loss in json.loads(body)["wye"]["losses"]] == ["input_tokens"]
 

@@ -137,3 +137,35 @@ def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start,
     url = start(("openai", upstream)).url
     assert ask(url, input="And?", previous_response_id="resp_of_before")[0] == 200
     assert upstream.requests[-1].json()["previous_response_id"] == "resp_of_before"
+
+
+def test_an_earlier_answer_is_counted_with_the_input(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body(wire.OPENAI_BODY))
+    url = start(("vllm", upstream)).url
+    counting = f"{PATH}/input_tokens"
+    first = ask(url, input="Hi" * 400)[1]
+    status, headers, body = wire.call(url, counting, {"model": "m", "input": "And?"})
+    assert (status, headers["x-wye-loss"]) == (200, "input_tokens")
+    alone = json.loads(body)
+    assert alone["object"] == "response.input_tokens"
+    asked = {"model": "m", "input": "And?", "previous_response_id": first["id"]}
+    assert json.loads(wire.call(url, counting, asked)[2])["input_tokens"] > alone["input_tokens"] + 190
+    for member, value in (("previous_response_id", "resp_unknown"), ("conversation", "conv_1")):
+        status, _, body = wire.call(url, counting, {**asked, member: value})
+        assert (status, json.loads(body)["error"]["param"]) in ((404, member), (400, member))
+
+
+def test_an_upstream_that_keeps_answers_counts_them_by_their_id(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.extend([json_body(NATIVE), json_body({"object": "response.input_tokens", "input_tokens": 77})])
+    url = start(("openai", upstream)).url
+    ask(url, input="Hi")
+    asked = {"model": "m", "input": "And?", "previous_response_id": NATIVE["id"], "temperature": 0.5}
+    status, headers, body = wire.call(url, f"{PATH}/input_tokens", asked)
+    assert (status, json.loads(body)) == (200, {"object": "response.input_tokens", "input_tokens": 77})
+    assert "x-wye-loss" not in headers
+    assert upstream.requests[-1].path == "/v1/responses/input_tokens"
+    assert upstream.requests[-1].json() == {
+        "model": "up-openai",
+        "input": "And?",
+        "previous_response_id": NATIVE["id"],
+    }

@@ -53,6 +53,12 @@ HOT_ROUTES = (
         "Answer a conversation, in OpenAI's Responses format; streamed when `stream` is true.",
     ),
     HotRoute(
+        ("/v1/responses/input_tokens", "/responses/input_tokens"),
+        "count_tokens",
+        "openai_responses",
+        "Count the tokens of a conversation, in OpenAI's Responses format.",
+    ),
+    HotRoute(
         ("/v1/completions", "/completions"),
         "chat",
         "openai_completions",

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from wye.dialects.dialect import EmbeddingDialect
+from wye.dialects.dialect import EmbeddingDialect, demand_whole
 from wye.gateway.cache.cache import AnswerCache
 from wye.gateway.cache.control import take_control
 from wye.gateway.deployment import Deployment, Route
@@ -116,14 +116,20 @@ class Pipeline:
 
     async def count_tokens(self, exchange: Exchange) -> tuple[int, bool]:
         """Tokens of the request's input, and whether that figure is exact. Raises WyeError."""
-        decode, body = exchange.dialect.decode_count, exchange.body
+        decode = exchange.dialect.decode_count
         assert decode is not None, "routes offer this only for dialects that have it"
-        members = exchange.members = peek(body)
+        members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, self._default_model)
-        deployment = self.router.route(exchange.model).deployments[0]
-        counted = await deployment.provider.count_tokens(deployment.model, exchange.canonical(decode))
+        route = self.router.route(exchange.model)
+        if exchange.dialect.name == conversations.DIALECT:
+            route = await self.conversations.resume(exchange, route)
+        deployment = route.deployments[0]
+        request = exchange.canonical(decode)
+        if deployment.speaks(exchange.dialect) is not exchange.dialect:
+            demand_whole(request, exchange.dialect)
+        counted = await deployment.provider.count_tokens(deployment.model, request)
         # Without the model's tokenizer: about four bytes of text a token, in most languages and most vocabularies.
-        return (counted, True) if counted is not None else (max(1, len(body) // 4), False)
+        return (counted, True) if counted is not None else (max(1, len(exchange.body) // 4), False)
 
     def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
         return self._begin(exchange, route, self._attempt)

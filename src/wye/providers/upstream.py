@@ -21,12 +21,21 @@ from wye.providers.rows import Row
 _PATHS: dict[tuple[str, Operation], str] = {
     ("openai_chat", "chat"): "/chat/completions",
     ("openai_responses", "chat"): "/responses",
+    ("openai_responses", "count_tokens"): "/responses/input_tokens",
     ("openai_responses", "delete_response"): "/responses",
     ("openai_completions", "chat"): "/completions",
     ("openai_embeddings", "embed"): "/embeddings",
     ("anthropic_messages", "chat"): "/v1/messages",
     ("anthropic_messages", "count_tokens"): "/v1/messages/count_tokens",
 }
+_COUNTED = {
+    "anthropic_messages": ("messages", "system", "tools", "tool_choice", "thinking"),
+    "openai_responses": (
+        *("input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "truncation"),
+        *("previous_response_id", "conversation", "personality"),
+    ),
+}
+"""The members that bear on a count, in each dialect that has one: limits of the answer do not."""
 _MAX_COUNT_BYTES = 64 * 1024
 
 
@@ -96,23 +105,23 @@ class UpstreamProvider:
         return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
-        dialect = self._dialects[self._row.dialects[0]]
-        if dialect.decode_count is None:
+        counting = [self._dialects[name] for name in self._row.dialects if name in _COUNTED]
+        dialect = next((dialect for dialect in counting if self.speaks(model, dialect) is dialect), None)
+        if dialect is None:
             return None
         headers: HeaderMap = {}
         if dialect.headers is not None:
             request, headers = dialect.headers.encode_request(request, Losses())
         body = dialect.encode_request(request, Losses(), self.quirks)
-        # Limits of the answer are no part of a question about the input.
-        counted = {
-            name: body[name] for name in ("messages", "system", "tools", "tool_choice", "thinking") if name in body
-        }
+        counted = {name: body[name] for name in _COUNTED[dialect.name] if name in body}
         asked = encode({"model": model, **counted})
         reply = await self.call(Call(dialect.name, model, asked, False, "count_tokens", caller=headers))
         try:
             answer = await reply.read_all(_MAX_COUNT_BYTES, Clocks().headers_s)
         finally:
             reply.close()
+        if reply.status in (404, 405):
+            return None  # a server of this format that does not count
         if reply.status >= 400:
             raise dialect.decode_error(reply.status, reply.headers, answer)
         try:

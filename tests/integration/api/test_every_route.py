@@ -31,6 +31,7 @@ CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages"
 WELL: dict[str, dict[str, Any]] = {
     "/chat/completions": {"model": "claude", "messages": TURNS},
     "/responses": {"model": "chat", "input": "Hi"},
+    "/responses/input_tokens": {"model": "chat", "input": "Hi"},
     "/completions": {"model": "claude", "prompt": "Hi"},
     "/embeddings": {"model": "chat", "input": "Hi"},
     "/v1/messages": {"model": "chat", "max_tokens": 9, "messages": TURNS},
@@ -164,5 +165,5 @@ def test_other_methods_are_refused_with_those_that_are_offered(path: str, url: s
         if status == 405:
             assert offered <= set(headers["allow"].replace(" ", "").split(",")), (method, headers)
         else:
-            # `/v1/models/{model}` takes any further path for a model's name.
-            assert (status, path.rsplit("/", 1)[-1]) in ((404, "load"), (404, "unload")), (method, status)
+            # `/v1/models/{model}` takes any further path for a model's name, `/v1/responses/{id}` any id.
+            assert (status, path.rsplit("/", 1)[-1]) in ((404, "load"), (404, "unload"), (404, "input_tokens")), method

@@ -29,12 +29,13 @@ def server() -> Iterator[WyeServer]:
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
 def test_every_route_of_responses_is_served(prefix: str, server: WyeServer) -> None:
-    # /v1/responses, /responses, /v1/responses/{id}, /input_items, /cancel
+    # /v1/responses, /responses, /v1/responses/{id}, /input_items, /cancel, /v1/responses/input_tokens
     client = openai.OpenAI(base_url=f"{server.url}{prefix}", api_key="k", max_retries=0)
     first = client.responses.create(model="m", input="Hi")
     assert first.output_text == "Hello there"
     assert client.responses.retrieve(first.id).output_text == "Hello there"
     assert len(client.responses.input_items.list(first.id).data) == 1
+    assert client.responses.input_tokens.count(model="m", input="Hi").input_tokens > 0
     with pytest.raises(openai.BadRequestError, match="background"):
         client.responses.cancel(first.id)
     client.responses.delete(first.id)

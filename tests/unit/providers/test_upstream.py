@@ -237,10 +237,29 @@ async def test_previews_bear_on_a_count() -> None:
     assert b"anthropic-beta: context-1m-2025-08-07\r\n" in line.sent[0][3]
 
 
-async def test_where_there_is_no_such_call_nothing_is_counted() -> None:
+async def test_openai_counts_in_the_words_of_responses() -> None:
+    line = Line(Reply({"object": "response.input_tokens", "input_tokens": 9}))
+    thread = {"openai_responses": {"previous_response_id": "resp_1", "background": True}}
+    asked = msgspec.structs.replace(COUNTED, extras=thread)
+    assert await provider("openai", line).count_tokens("gpt-x", asked) == 9
+    assert line.sent[0][2] == b"/v1/responses/input_tokens"
+    body = json.loads(line.sent[0][4])
+    assert body["model"] == "gpt-x"
+    assert set(body) == {"model", "input", "tools", "previous_response_id"}
+
+
+@pytest.mark.parametrize(("row", "model"), [("groq", "m"), ("openai", "gpt-3.5-turbo-instruct")])
+async def test_where_there_is_no_such_call_nothing_is_counted(row: str, model: str) -> None:
     line = Line()
-    assert await provider("openai", line).count_tokens("m", COUNTED) is None
+    assert await provider(row, line).count_tokens(model, COUNTED) is None
     assert line.sent == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_server_that_does_not_count_says_no_figure(status: int) -> None:
+    line = Line(Reply({"error": {"message": "Not Found"}}, status))
+    assert await provider("openai", line).count_tokens("m", COUNTED) is None
+    assert line.answer.closed
 
 
 @pytest.mark.parametrize("answer", [{}, [], {"input_tokens": None}, {"input_tokens": "9"}, b"<html>"])

@@ -7,7 +7,13 @@ from wye.dialects.openai_responses.encoder import Encoder
 from wye.dialects.openai_responses.errors import decode_error, encode_error, encode_stream_error
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.request import decode_request, encode_request
-from wye.dialects.openai_responses.response import decode_response, decode_usage, echo, encode_response
+from wye.dialects.openai_responses.response import (
+    decode_response,
+    decode_usage,
+    echo,
+    encode_count,
+    encode_response,
+)
 from wye.dialects.openai_responses.tap import TAP
 
 __all__ = ["DIALECT", "continued", "items_of", "page_of", "with_ids"]
@@ -25,6 +31,8 @@ DIALECT = Dialect(
     stream_decoder=Decoder,
     stream_encoder=Encoder,
     tap=TAP,
+    decode_count=decode_request,
+    encode_count=encode_count,
     encode_error=encode_error,
     encode_stream_error=encode_stream_error,
     decode_error=decode_error,

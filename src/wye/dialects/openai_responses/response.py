@@ -181,6 +181,11 @@ def encode_usage(usage: Usage, losses: Losses) -> JsonObject:
     }
 
 
+def encode_count(tokens: int) -> JsonObject:
+    """https://platform.openai.com/docs/api-reference/responses/input-tokens"""
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     for choice in response.choices[1:]:
         losses.add(f"choices[{choice.index}]", f"{NAME} gives one answer")
