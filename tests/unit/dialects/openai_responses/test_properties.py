@@ -254,7 +254,7 @@ events = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(events, max_size=8))
 def test_no_event_makes_the_decoder_raise_or_break_its_promise(found: list[dict[str, Any]]) -> None:
     decoder = DIALECT.stream_decoder()

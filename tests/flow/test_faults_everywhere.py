@@ -1,0 +1,251 @@
+"""The faults of upstreams in every pair of formats: what the caller makes of it, and what the upstream was asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.flow import streams
+from tests.flow.streams import BEGUN, BROKEN, CALLERS, ENDING, ERROR, OWED, PRELUDE, TEXT, WHOLE, hear, question, stream
+from wye.testing.fake import FakeAnswer, FakeUpstream, json_body
+from wye.testing.server import WyeServer
+
+Pair = Callable[..., WyeServer]
+PAIRS = [(caller, kind) for caller in CALLERS for kind in CALLERS]
+QUICK = {"connect_s": 1, "headers_s": 0.4, "first_token_s": 0.4, "gap_s": 0.4}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]]]:
+    """For each kind of upstream a server with that one, and a fallback that speaks chat."""
+    with ExitStack() as stack:
+        made: dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]] = {}
+        for kind in CALLERS:
+            first, second = stack.enter_context(FakeUpstream()), stack.enter_context(FakeUpstream())
+            deployments = [
+                {**streams.deployment(kind, "first"), "clocks": QUICK},
+                {**streams.deployment("chat", "second"), "clocks": QUICK, "weight": 0},
+            ]
+            alone = [deployments[0]]
+            never = {"allowed_fails": 10**6, "cooldown_s": 0.01}
+            config = {
+                "local": {"enabled": False},
+                "providers": {
+                    "first": streams.provider(kind, first),
+                    "second": streams.provider("chat", second),
+                },
+                "routes": {
+                    "m": {"deployments": deployments, "retries": 0, **never},
+                    "again": {"deployments": deployments, "retries": 1, **never},
+                    "alone": {"deployments": alone, "retries": 0},
+                },
+            }
+            made[kind] = (stack.enter_context(WyeServer(config)), first, second)
+        yield made
+
+
+@pytest.fixture
+def behind(servers: dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]]) -> Callable[[str], Any]:
+    def behind(kind: str) -> tuple[WyeServer, FakeUpstream, FakeUpstream]:
+        server, first, second = servers[kind]
+        for upstream in (first, second):
+            upstream.queue.clear()
+            upstream.requests.clear()
+            upstream.left = 0
+        second.script = lambda request: stream("chat", [*WHOLE["chat"]])
+        return server, first, second
+
+    return behind
+
+
+def call(server: WyeServer, caller: str, model: str = "m", **more: Any) -> tuple[int, dict[str, str], bytes]:
+    path, body = question(caller, **more)
+    if "model" in body:
+        body["model"] = model
+    return wire.call(server.url, path.replace("/model/m/", f"/model/{model}/"), body)
+
+
+BEFORE = {
+    "500": lambda kind: json_body({"message": "boom", "error": {"message": "boom", "type": "server_error"}}, 500),
+    "503": lambda kind: json_body({"message": "full", "error": {"message": "full", "type": "overloaded_error"}}, 503),
+    "429": lambda kind: json_body({"message": "slow", "error": {"message": "slow", "type": "rate_limit_error"}}, 429),
+    "reset before headers": lambda kind: FakeAnswer([], head=False, end="reset"),
+    "never answers": lambda kind: FakeAnswer([], head=False, end="hang"),
+    "no first token": lambda kind: stream(kind, [*PRELUDE[kind], 5.0]),
+    "cut in the prelude": lambda kind: stream(kind, [*PRELUDE[kind]], end="cut"),
+    "ends in the prelude": lambda kind: stream(kind, [*PRELUDE[kind]]),
+    "an error first": lambda kind: stream(kind, [ERROR[kind]]),
+    "an error in the prelude": lambda kind: stream(kind, [*PRELUDE[kind], ERROR[kind]]),
+    "broken JSON first": lambda kind: stream(kind, [BROKEN[kind]]),
+    "empty": lambda kind: stream(kind, []),
+    "an error in a 200": lambda kind: json_body({"error": {"message": "quota", "type": "insufficient_quota"}}),
+    "HTML in a 502": lambda kind: FakeAnswer([b"<html>"], 502, {"content-type": "text/html"}),
+    "HTML in a 200": lambda kind: FakeAnswer([b"<html>Hello</html>\n\n"], 200, {"content-type": "text/html"}),
+    "garbage for gzip": lambda kind: FakeAnswer(
+        [b"\x1f\x8b\x08no"], 200, {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    ),
+}
+ASKED = {"reset before headers": [(1, 1), (2, 1)]}
+"""A connection that was kept and is reset may have been dead before the call: it is made again on a new one."""
+AFTER = {
+    "cut": lambda kind: stream(kind, [*BEGUN[kind]], end="cut"),
+    "reset": lambda kind: stream(kind, [*BEGUN[kind], 0.1], end="reset"),
+    "ends early": lambda kind: stream(kind, [*BEGUN[kind]]),
+    "goes silent": lambda kind: stream(kind, [*BEGUN[kind], 5.0]),
+    "an error": lambda kind: stream(kind, [*BEGUN[kind], ERROR[kind], *ENDING[kind]]),
+    "broken JSON": lambda kind: stream(kind, [*BEGUN[kind], BROKEN[kind], *ENDING[kind]]),
+    "half a frame": lambda kind: stream(kind, [*BEGUN[kind], ENDING[kind][0][:20]], end="cut"),
+    "half a frame, cleanly": lambda kind: stream(kind, [*BEGUN[kind], ENDING[kind][0][:20]]),
+}
+
+
+@pytest.mark.parametrize("fault", BEFORE)
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_before_content_the_fallback_answers_unseen(
+    fault: str, caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, second = behind(kind)
+    first.queue += [BEFORE[fault](kind)] * 2
+    status, headers, body = call(server, caller)
+    heard = hear(caller, body)
+    assert (status, heard.text, heard.complete, heard.errors) == (200, TEXT, True, [])
+    assert (headers["x-wye-deployment"], headers["x-wye-attempts"]) == ("second/up-chat", "2")
+    assert (len(first.requests), len(second.requests)) in ASKED.get(fault, [(1, 1)])
+
+
+@pytest.mark.parametrize("fault", BEFORE)
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_without_a_fallback_it_is_a_status_and_an_error_that_the_caller_understands(
+    fault: str, caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, _ = behind(kind)
+    first.queue += [BEFORE[fault](kind)] * 2
+    status, headers, body = call(server, caller, "alone")
+    assert status in (402, 408, 424, 429, 500, 502, 503, 504, 529), body
+    error = json.loads(body)
+    assert error["message"] if caller == "converse" else error["error"]["message"]
+    assert ("x-amzn-errortype" in headers) is (caller == "converse")
+    assert (len(first.requests), 1) in ASKED.get(fault, [(1, 1)])
+
+
+@pytest.mark.parametrize("fault", AFTER)
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_after_content_there_is_one_error_and_nothing_that_looks_complete(
+    fault: str, caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, second = behind(kind)
+    first.queue.append(AFTER[fault](kind))
+    status, _, body = call(server, caller)
+    heard = hear(caller, body)
+    assert status == 200
+    assert (heard.text, heard.complete) == ("Hello", False)
+    assert len(heard.errors) == 1
+    assert heard.errors[0]
+    assert (len(first.requests), second.requests) == (1, [])
+
+
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_a_stumble_is_asked_once_more(caller: str, kind: str, behind: Callable[[str], Any]) -> None:
+    server, first, second = behind(kind)
+    first.queue += [BEFORE["500"](kind), stream(kind, [*WHOLE[kind]])]
+    status, headers, body = call(server, caller, "again")
+    assert (status, hear(caller, body).text) == (200, TEXT)
+    assert headers["x-wye-attempts"] == "2"
+    assert (len(first.requests), second.requests) == (2, [])
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_a_refusal_is_passed_on_after_one_attempt(
+    status: int, caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, second = behind(kind)
+    words = "this content breaks a policy"
+    refusal = {"message": words, "error": {"message": words, "type": "invalid_request_error", "code": "policy"}}
+    first.queue.append(json_body(refusal, status))
+    got, _, body = call(server, caller, "again")
+    assert got == status
+    assert words in body.decode()
+    assert (len(first.requests), second.requests) == (1, [])
+
+
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_a_whole_answer_without_its_last_frame_is_whole(caller: str, kind: str, behind: Callable[[str], Any]) -> None:
+    server, first, _ = behind(kind)
+    pieces = WHOLE[kind][: len(WHOLE[kind]) - OWED[kind]]
+    first.queue.append(stream(kind, [*pieces]))
+    heard = hear(caller, call(server, caller, "alone")[2])
+    assert (heard.text, heard.complete, heard.errors) == (TEXT, True, [])
+
+
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_a_byte_at_a_time_is_as_good_as_a_whole(caller: str, kind: str, behind: Callable[[str], Any]) -> None:
+    server, first, _ = behind(kind)
+    whole = b"".join(WHOLE[kind])
+    first.queue += [stream(kind, [bytes([byte]) for byte in whole]), stream(kind, [whole])]
+    dripped, at_once = (hear(caller, call(server, caller, "alone")[2]) for _ in range(2))
+    assert dripped == at_once
+    assert (dripped.text, dripped.complete, dripped.errors) == (TEXT, True, [])
+
+
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_text_cut_within_a_character_is_exact(caller: str, kind: str, behind: Callable[[str], Any]) -> None:
+    server, first, _ = behind(kind)
+    if kind == "converse":
+        pieces = [*WHOLE[kind]]
+        pieces[3] = streams.aws_event("contentBlockDelta", contentBlockIndex=0, delta={"text": " thé→🙂"})
+    else:
+        pieces = [piece.replace(b" there", " thé→🙂".encode()) for piece in WHOLE[kind]]
+    whole = b"".join(pieces)
+    first.queue.append(stream(kind, [whole[i : i + 3] for i in range(0, len(whole), 3)]))
+    heard = hear(caller, call(server, caller, "alone")[2])
+    assert (heard.text, heard.complete, heard.errors) == ("Hello thé→🙂", True, [])
+
+
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_a_frame_without_end_is_an_error_in_bounded_memory(
+    caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, _ = behind(kind)
+    endless = b"data: " if kind != "converse" else b"\x00\xff\xff\xff\x00\x00\x00\x10"
+    first.queue.append(stream(kind, [*BEGUN[kind], endless, *([b"x" * 1024 * 1024] * 40)]))
+    heard = hear(caller, call(server, caller, "alone")[2])
+    assert (heard.complete, len(heard.errors)) == (False, 1)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before headers", "mid-stream"])
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_who_leaves_frees_the_upstream_within_a_second(
+    begun: bool, caller: str, kind: str, behind: Callable[[str], Any]
+) -> None:
+    server, first, _ = behind(kind)
+    answer = stream(kind, [*BEGUN[kind], *([b": \n\n" if kind != "converse" else b"", 0.2] * 20)])
+    first.queue.append(answer if begun else FakeAnswer([], head=False, end="hang"))
+    path, body = question(caller)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    if begun:
+        response = connection.getresponse()
+        assert response.read(10)
+        response.close()
+    else:
+        _until(lambda: bool(first.requests))
+    left_s = time.monotonic()
+    connection.close()
+    _until(lambda: first.left == 1)
+    assert time.monotonic() - left_s < 1
+    _until(lambda: server.app.pipeline.settlement.running == 0)
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
