@@ -223,25 +223,31 @@ def test_a_frame_without_end_is_an_error_in_bounded_memory(
 @pytest.mark.parametrize("begun", [False, True], ids=["before headers", "mid-stream"])
 @pytest.mark.parametrize(("caller", "kind"), PAIRS)
 def test_who_leaves_frees_the_upstream_within_a_second(
-    begun: bool, caller: str, kind: str, behind: Callable[[str], Any]
+    begun: bool, caller: str, kind: str, upstream: FakeUpstream
 ) -> None:
-    server, first, _ = behind(kind)
-    answer = stream(kind, [*BEGUN[kind], *([b": \n\n" if kind != "converse" else b"", 0.2] * 20)])
-    first.queue.append(answer if begun else FakeAnswer([], head=False, end="hang"))
+    """With servers of its own: an answer that an earlier test left must not be taken for this one."""
+    slowly: list[bytes | float] = [*BEGUN[kind], *([b": \n\n" if kind != "converse" else b"", 0.2] * 20)]
+    upstream.queue.append(stream(kind, slowly) if begun else FakeAnswer([], head=False, end="hang"))
+    config = {
+        "local": {"enabled": False},
+        "providers": {"first": streams.provider(kind, upstream)},
+        "routes": {"m": {"deployments": [streams.deployment(kind, "first")]}},
+    }
     path, body = question(caller)
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-    if begun:
-        response = connection.getresponse()
-        assert response.read(10)
-        response.close()
-    else:
-        _until(lambda: bool(first.requests))
-    left_s = time.monotonic()
-    connection.close()
-    _until(lambda: first.left == 1)
-    assert time.monotonic() - left_s < 1
-    _until(lambda: server.app.pipeline.settlement.running == 0)
+    with WyeServer(config) as server:
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        if begun:
+            response = connection.getresponse()
+            assert response.read(10)
+            response.close()
+        else:
+            _until(lambda: bool(upstream.requests))
+        left_s = time.monotonic()
+        connection.close()
+        _until(lambda: upstream.left == 1)
+        assert time.monotonic() - left_s < 1
+        _until(lambda: server.app.pipeline.settlement.running == 0)
 
 
 def _until(happened: Callable[[], bool]) -> None:

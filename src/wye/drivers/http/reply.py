@@ -29,6 +29,7 @@ class HttpReply:
         "bodiless",
         "chunks",
         "complete",
+        "enough",
         "error",
         "headers",
         "on_body",
@@ -53,6 +54,8 @@ class HttpReply:
         self.error: UpstreamError | None = None
         self.sink: Sink | None = None
         """Takes what comes, while somebody pours."""
+        self.enough = False
+        """Whether it took a piece and wants no more for now."""
         self.refusal: UpstreamError | None = None
         """What the sink raised."""
         self.parser: HttpResponseParser | None = HttpResponseParser(self)
@@ -89,11 +92,19 @@ class HttpReply:
                 self.sink = None
             if self.refusal is not None:
                 raise self.refusal
+            if self.enough:
+                self.enough = False
+                return False
 
     def came(self) -> None:
         """A piece of the body has come, or several, and not its end: to whoever reads or pours."""
         sink = self.sink
-        if sink is None or not self._give(sink):
+        if sink is None:
+            self._carrier.wake()
+        elif not self._give(sink):
+            # Given no more, also when the next piece comes before the task runs that pours.
+            self.sink = None
+            self.enough = True
             self._carrier.wake()
 
     def _give(self, sink: Sink) -> bool:
