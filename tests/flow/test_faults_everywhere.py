@@ -226,8 +226,7 @@ def test_who_leaves_frees_the_upstream_within_a_second(
     begun: bool, caller: str, kind: str, upstream: FakeUpstream
 ) -> None:
     """With servers of its own: an answer that an earlier test left must not be taken for this one."""
-    slowly: list[bytes | float] = [*BEGUN[kind], *([b": \n\n" if kind != "converse" else b"", 0.2] * 20)]
-    upstream.queue.append(stream(kind, slowly) if begun else FakeAnswer([], head=False, end="hang"))
+    upstream.queue.append(stream(kind, [*BEGUN[kind], 30.0]) if begun else FakeAnswer([], head=False, end="hang"))
     config = {
         "local": {"enabled": False},
         "providers": {"first": streams.provider(kind, upstream)},
