@@ -7,20 +7,24 @@ and to whom it belongs (a call's id, an image's bytes), never by position: diale
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from wye.canon.extras import FORM
 from wye.canon.parts import (
     Audio,
+    Base64,
     CacheMark,
     Citation,
     Document,
     Image,
     Opaque,
+    PlainText,
     Refusal,
     SearchResult,
     Text,
@@ -126,6 +130,7 @@ _NO_FACTS = {
     (ChatRequest, "include_usage"): "the gateway asks every upstream for it",
     (Message, "role"): "what a message holds belongs to its role",
     (Choice, "index"): "what a choice holds belongs to it",
+    (Thinking, "origin"): "whose thought it is shows where it comes back to: tests/golden/test_there_and_back.py",
 }
 _SAID_BY_SILENCE = {
     (ChatRequest, "stream", False): "a whole answer is what every dialect gives",
@@ -139,17 +144,41 @@ _SAID_BY_SILENCE = {
     (ToolResult, "kind", "custom"): "a result is of its call's kind",
     (ToolCall, "kind", "function"): "a call is of its tool's kind",
     (ToolCall, "kind", "custom"): "a call is of its tool's kind",
+    (Document, "citations", False): "no document is cited unless it is asked for",
     (Image, "detail", "auto"): "the model looks as it thinks best",
-    (Usage, "cached_tokens", 0): "no figure is told where there is nothing to tell",
-    (Usage, "cache_write_tokens", 0): "as cached_tokens",
-    (Usage, "reasoning_tokens", 0): "as cached_tokens",
+    (Usage, "input_tokens", 0): "no figure is told where there is nothing to tell",
+    (Usage, "output_tokens", 0): "as input_tokens",
+    (Usage, "cached_tokens", 0): "as input_tokens",
+    (Usage, "cache_write_tokens", 0): "as input_tokens",
+    (Usage, "reasoning_tokens", 0): "as input_tokens",
 }
 """What needs no words, and why."""
+
+_SAME = {
+    ("display", "summarized"): "auto",
+    ("service_tier", "standard"): "default",
+    ("service_tier", "standard_only"): "default",
+}
+"""One thing by two names."""
 
 
 def facts(said: ChatRequest | ChatResponse) -> list[Fact]:
     """In the order in which they are said."""
-    return list(_members(said, "", (), "metadata"))
+    return list(_members(_plainly(said) if isinstance(said, ChatRequest) else said, "", (), "metadata"))
+
+
+def _plainly(request: ChatRequest) -> ChatRequest:
+    """The request with what can be said in two ways said in one."""
+    reasoning, parallel = request.reasoning, request.parallel_tool_calls
+    if reasoning is not None:
+        if reasoning.mode == "disabled" or reasoning.effort == "none":
+            effort = None if reasoning.effort == "none" else reasoning.effort
+            reasoning = replace(reasoning, mode="disabled", effort=effort)
+        elif reasoning.effort is not None:
+            reasoning = replace(reasoning, mode=None)
+    if not request.tools or (request.tool_choice is not None and request.tool_choice.mode == "none"):
+        parallel = None
+    return replace(request, reasoning=reasoning, parallel_tool_calls=parallel)
 
 
 def _members(struct: msgspec.Struct, at: str, of: tuple[str, ...], feature: str) -> Iterator[Fact]:
@@ -175,11 +204,15 @@ def _members(struct: msgspec.Struct, at: str, of: tuple[str, ...], feature: str)
 
 
 def _extras(extras: dict[str, dict[str, Any]], at: str, of: tuple[str, ...]) -> Iterator[Fact]:
-    for dialect, members in extras.items():
+    for members in extras.values():
         for name, value in members.items():
-            if name != FORM and value is not None:
-                where = f"{at}.{name}".lstrip(".")
-                yield Fact("unknown", where, (*of, dialect), name, _text(value))
+            where = f"{at}.{name}".lstrip(".")
+            if name in ("service_tier", "serviceTier"):
+                tier = value.get("type") if isinstance(value, dict) else value
+                yield Fact("metadata", where, (), "service_tier", _SAME.get(("service_tier", tier), tier))
+            elif name != FORM and value is not None:
+                # Members that two dialects share are the same wherever they are kept.
+                yield Fact("unknown", where, of, name, _text(value))
 
 
 def _value(value: Any, at: str, of: tuple[str, ...], feature: str, member: str) -> Iterator[Fact]:
@@ -193,6 +226,10 @@ def _value(value: Any, at: str, of: tuple[str, ...], feature: str, member: str) 
                     )
                 else:
                     yield from _value(item, f"{at}[{i}]", of, feature, member)
+        case Document(source=Base64(data=data, media_type=str(kind))) if kind.startswith("text/"):
+            # A text is the same in either form.
+            text = PlainText(base64.b64decode(data).decode(), kind)
+            yield from _value(replace(value, source=text), at, of, feature, member)
         case Message():
             role = "system" if value.role == "developer" else value.role
             yield from _members(value, at, (*of, role), "system" if role == "system" else "text")
@@ -200,6 +237,9 @@ def _value(value: Any, at: str, of: tuple[str, ...], feature: str, member: str) 
             yield Fact(feature if feature == "tool_results" else "unknown", at, of, "opaque", _text(value.value))
         case NativeTool():
             yield Fact("provider_tools", at, of, "tool", _text(value.value))
+        case Thinking(text="", signature=None, redacted=None, extras=extras):
+            # An id alone is no thought.
+            yield from _extras(extras or {}, at, of)
         case Text():
             yield from _members(value, at, of, feature)
         case msgspec.Struct():
@@ -210,9 +250,11 @@ def _value(value: Any, at: str, of: tuple[str, ...], feature: str, member: str) 
             yield from _members(value, at, (*of, *_identity(value)), mine)
         case dict():
             for name, item in value.items():
+                if item is None:
+                    continue
                 yield from _value(item, f"{at}.{name}", of, feature, f"{member}.{name}")
         case _:
-            yield Fact(feature, at, of, member, value)
+            yield Fact(feature, at, of, member, _SAME.get((member, value), value) if isinstance(value, str) else value)
 
 
 def _identity(value: msgspec.Struct) -> tuple[str, ...]:
@@ -250,28 +292,41 @@ _SPEAKERS = {("system",), ("user",), ("assistant",)}
 def unsaid(first: list[Fact], second: list[Fact]) -> list[Fact]:
     """Which of the first are not among the second.
 
-    A text is said where the other side's texts of the same speaker hold it, each in its turn; all else is said once for
-    each time that it is. A prompt that is no conversation to its reader holds the texts of all speakers.
+    A text is said where the other side's texts of the same speaker (or tool) hold it, each in its turn; all else is
+    said once for each time that it is. A prompt that is no conversation to its reader holds the texts of all speakers.
     """
     if {fact.of for fact in second} & _SPEAKERS == {("user",)}:
         first = [fact._replace(of=("user",)) if fact.of in _SPEAKERS else fact for fact in first]
     told = Counter((fact.of, fact.member, _text(fact.value)) for fact in second)
     texts: dict[tuple[str, ...], str] = {}
     for fact in second:
-        if fact.member == "text":
+        if fact.member in ("text", "description"):
             texts[fact.of] = texts.get(fact.of, "") + fact.value
+    refused = told[((), "finish_reason", '"content_filter"')] > 0
     missing: list[Fact] = []
     for fact in first:
-        if fact.member == "text":
-            found = texts.get(fact.of, "").find(fact.value)
+        if fact.member in ("text", "description"):
+            of = fact.of
+            if of == ("Refusal",) and of not in texts and refused:
+                of = ()
+            found = texts.get(of, "").find(fact.value)
             if found < 0:
                 missing.append(fact)
             elif fact.value:
-                texts[fact.of] = texts[fact.of][found + len(fact.value) :]
+                texts[of] = texts[of][found + len(fact.value) :]
             continue
-        key = (fact.of, fact.member, _text(fact.value))
-        if told[key] > 0:
-            told[key] -= 1
-        else:
+        keys = [(fact.of, fact.member, _text(fact.value))]
+        if fact.of == ("CacheMark",):
+            # A mark on the whole request may be said as one on any of its elements.
+            keys += [key for key in told if key[0][-1:] == fact.of and key[1:] == keys[0][1:]]
+        key = next((key for key in keys if told[key] > 0), None)
+        if fact.member == "finish_reason" and fact.value == "stop":
+            # Some dialects tell of refusals and calls by the reason, whatever the upstream's was.
+            why = "Refusal" if refused else "ToolCall" if told[((), "finish_reason", '"tool_calls"')] else None
+            if any(other.of[:1] == (why,) for other in first):
+                continue
+        if key is None:
             missing.append(fact)
+        else:
+            told[key] -= 1
     return missing

@@ -13,9 +13,11 @@ from tests.fidelity.corpus import as_sse, events_of
 from tests.fidelity.facts import Fact, facts, unsaid
 from wye.canon.fold import fold
 from wye.canon.free_text import as_functions
-from wye.canon.loss import Losses
+from wye.canon.loss import Loss, Losses
+from wye.canon.parts import Part, Thinking, ToolCall, ToolResult
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
+from wye.canon.seal import unseal
 from wye.dialects.dialect import Dialect, Quirks, demand_whole
 from wye.kernel import json
 from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused
@@ -92,50 +94,120 @@ def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> li
 
 def read(told: ChatResponse, other: Dialect, losses: Losses, decode: Callable[[], ChatResponse]) -> list[Outcome]:
     try:
-        return judged(told, decode(), other, losses)
+        return judged(told, opened(decode()), other, losses)
     except UpstreamRefused:
         # An answer that an error ended is one that failed.
         assert told.choices[0].finish_reason == "error"
         return [Outcome(fact, "carried") for fact in facts(told) if fact.member == "finish_reason"]
 
 
-_TOLD_ELSEWHERE: dict[tuple[str, str], tuple[set[str], str]] = {
-    ("images", "media_type"): ({"bedrock_llama", "bedrock_stability"}, "the bytes of an image tell its format"),
+_BY_AWS = {
+    "bedrock_converse",
+    "bedrock_nova",
+    "bedrock_titan",
+    "bedrock_llama",
+    "bedrock_mistral_prompt",
+    "bedrock_cohere",
+    "bedrock_cohere_prompt",
+    "bedrock_stability",
 }
-"""What a dialect needs no words for, though others have them: the dialects, and why."""
+_NEEDS_NO_WORDS = [
+    ("media_type", None, {"bedrock_llama", "bedrock_stability"}, "the bytes of an image tell its format"),
+    ("strict", True, {"anthropic_messages", "bedrock_converse", "bedrock_claude"}, "a schema is always kept to"),
+    ("id", None, _BY_AWS, "the header x-amzn-requestid tells it"),
+    ("model", None, _BY_AWS, "the caller named it in the path"),
+    ("created", None, {*_BY_AWS, "anthropic_messages", "bedrock_claude"}, "the HTTP header Date tells it"),
+]
+"""Members (and values) that some dialects have no words for and need none, and why."""
+
+
+_NO_CALL_IDS = {"bedrock_cohere"}
+"""A result repeats its call, which needs no id."""
+
+
+def _needs_no_words(fact: Fact, other: Dialect) -> bool:
+    return (len(fact.of) < 2 or fact.member == "media_type") and any(
+        fact.member == member and value in (None, fact.value) and other.name in dialects
+        for member, value, dialects, _ in _NEEDS_NO_WORDS
+    )
+
+
+def opened(answer: ChatResponse) -> ChatResponse:
+    """The answer as it is understood when its client sends it back: what was sealed for another vendor is open."""
+    choices = [replace(choice, parts=[_unsealed(part) for part in choice.parts]) for choice in answer.choices]
+    return replace(answer, choices=choices)
+
+
+def _unsealed(part: Part) -> Part:
+    if not isinstance(part, Thinking):
+        return part
+    found = unseal(part.signature or part.redacted or "")
+    return replace(found, text=part.text) if isinstance(found, Thinking) else found or part
+
+
+def numbered(said: Any) -> Any:
+    """With calls known by their order instead of by their ids."""
+    numbers: dict[str, str] = {}
+
+    def known(part: Part) -> Part:
+        if isinstance(part, ToolCall):
+            return replace(part, id=numbers.setdefault(part.id, f"#{len(numbers)}"))
+        return replace(part, call_id=numbers.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
+
+    holders = said.messages if isinstance(said, ChatRequest) else said.choices
+    held = [replace(holder, parts=[known(part) for part in holder.parts]) for holder in holders]
+    return replace(said, **{"messages" if isinstance(said, ChatRequest) else "choices": held})
 
 
 def judged(
     told: ChatRequest | ChatResponse, again: ChatRequest | ChatResponse, other: Dialect, losses: Losses
 ) -> list[Outcome]:
     """What became of each fact, by what the other side reads and what was reported on the way."""
-    whole = facts(told)
-    missing = unsaid(whole, facts(again))
+    if other.name in _NO_CALL_IDS:
+        told, again = numbered(told), numbered(again)
+    whole, heard = facts(told), facts(again)
+    missing = unsaid(whole, heard)
     outcomes: list[Outcome] = []
     for fact in whole:
-        elsewhere, why = _TOLD_ELSEWHERE.get((fact.feature, fact.member), ((), ""))
-        if other.name in elsewhere:
-            outcomes.append(Outcome(fact, "carried", why))
-        elif fact not in missing:
+        if fact not in missing or _needs_no_words(fact, other):
             outcomes.append(Outcome(fact, "carried"))
-        elif loss := next((loss for loss in losses if covers(loss.field, fact)), None):
+        elif loss := next((loss for loss in losses if covers(loss, fact, heard)), None):
             outcomes.append(Outcome(fact, "lost", loss.reason, loss.severity))
         else:
             outcomes.append(Outcome(fact, "silent"))
     return outcomes
 
 
-_HEADS = re.compile(r"^(choices\[0\]\.message\.content|choices\[0\]\.content|output(?=\[))")
-"""A dialect's losses name places in its own words. Those of the first answer are `content` here."""
-_IN_THE_CHOICE = ("finish_reason", "stop_sequence", "logprobs")
+_OWN_WORDS: list[tuple[re.Pattern[str], Any]] = [
+    (re.compile(r"^(choices\[0\]\.message\.content|choices\[0\]\.content)"), "content"),
+    (re.compile(r"^output\[(\d+)\](?:\.content\[(\d+)\])?"), lambda at: f"content[{int(at[1]) + int(at[2] or 0)}]"),
+    (re.compile(r"^choices\[0\]\."), ""),
+    (re.compile(r"^(response_format|text\.format)"), "output"),
+]
+"""Losses name places in the words of the dialect that is to be said, which are brought to those of the facts."""
 
 
-def covers(field: str, fact: Fact) -> bool:
-    """Whether a loss of this name tells of the fact: it names the fact's place, or what holds it."""
-    field = _HEADS.sub("content", field)
-    if field.split(".")[0] in _IN_THE_CHOICE and fact.at.startswith("choices["):
-        field = f"choices[0].{field}"
-    return fact.at == field or fact.at.startswith((f"{field}.", f"{field}["))
+def covers(loss: Loss, fact: Fact, heard: list[Fact]) -> bool:
+    """Whether a loss tells of the fact: it names its place, or what holds it."""
+    field, at = loss.field, fact.at.removeprefix("choices[0].")
+    for words, ours in _OWN_WORDS:
+        field = words.sub(ours, field)
+    if ".citations." in field:
+        at = re.sub(r"(?<=citations)\[\d+\]", "", at)
+    if at == field or at.startswith((f"{field}.", f"{field}[")):
+        return True
+    place, _, member = field.rpartition(".")
+    if member == "text_start":
+        # One loss for both ends of what a citation supports.
+        return at == f"{place}.text_end"
+    if member == "role" and fact.member == "text":
+        # Said by another.
+        return at.startswith(f"{place}.") and any(
+            fact.value in other.value for other in heard if other.member == "text"
+        )
+    if "not shown to the model" in loss.reason and fact.of[:1] == ("tool",):
+        return not any(other.of == fact.of for other in heard)
+    return False
 
 
 def without(asked: ChatRequest, path: str) -> ChatRequest | None:

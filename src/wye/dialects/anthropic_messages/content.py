@@ -424,6 +424,8 @@ def _encode_source(source: Source, what: str, path: str, losses: Losses) -> Json
             if kind is None:
                 raise cannot_say(NAME, f"{what} data without a media type", f"{path}.source")
             if what == "document" and kind.startswith("text/"):
+                if kind != "text/plain":
+                    losses.add(f"{path}.source.media_type", f"{NAME} has plain texts only", "info")
                 return {"type": "text", "media_type": "text/plain", "data": _plain(source.data, path)}
             return {"type": "base64", "media_type": kind, "data": source.data}
         case Url():

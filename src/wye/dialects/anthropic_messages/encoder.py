@@ -263,6 +263,8 @@ class Encoder:
         index, self._open = self._open, None
         part, held = self._part, "".join(self._held)
         last = b""
+        if isinstance(whole, Text | Refusal | ToolCall):
+            own_extras(whole.extras, NAME, self._losses, f"content[{index}]", "info")
         if isinstance(part, Thinking | Opaque) and is_foreign(part):
             last = self._seal(whole or part, held, f"content[{index}]")
         elif not self._said:

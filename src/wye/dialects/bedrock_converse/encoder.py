@@ -160,6 +160,7 @@ class Encoder:
                 self._signature = part.signature or ""
                 return self._pieces('{"reasoningContent":{"text":', "}}", part.text)
             case Text() | Refusal() if NAME not in (part.extras or {}):
+                self._own(part.extras)
                 return self._pieces('{"text":', "}", part.text)
             case ToolCall() if part.kind != "custom" and not is_foreign(part):
                 members = start_call(part, self._path, self._losses)
@@ -240,6 +241,8 @@ class Encoder:
             whole = event.part or replace(self._part, signature=self._signature or None)
             said = encode_part(replace(whole, text=""), self._path, self._losses, CLIENT)
             last = self._block(said) if said else b""
+        elif isinstance(event.part, Text | Refusal | ToolCall):
+            self._own(event.part.extras)
         if not self._said and self._held is None:
             # Nothing but its end would tell of a block that is empty.
             last = self._text("")
@@ -254,7 +257,8 @@ class Encoder:
         """A part of which nothing has been said yet."""
         if isinstance(part, ToolCall) and part.kind == "custom":
             given = encode_input(part, self._path, self._losses, CLIENT)
-            start = self._started({"toolUse": start_call(part, self._path, self._losses)})
+            own = self._own(part.extras)
+            start = self._started(block("toolUse", start_call(part, self._path, self._losses), own))
             return start + self._further({"toolUse": {"input": encode_text(given)}})
         said = encode_part(part, self._path, self._losses, CLIENT)
         if said is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wye.canon.extras import FORM, Extras, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Text
 from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.turns import text_of
 from wye.kernel.json import JsonObject
 
@@ -33,6 +36,25 @@ def answer_text(choice: Choice, dialect: str, losses: Losses) -> str:
         losses.add("logprobs", f"{dialect} does not tell probabilities", "info")
     note_stop_sequence(choice.stop_sequence, choice.index, dialect, losses)
     return text_of(choice.parts, "content", dialect, losses, answer=True)
+
+
+BY_BEDROCK = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
+"""The figures that Bedrock itself adds to the last chunk of a stream."""
+
+
+def note_figures(usage: Usage | None, dialect: str, losses: Losses, said: Collection[str]) -> None:
+    """Name the figures that an answer has no member for. One that is 0 tells nothing."""
+    if usage is None:
+        return
+    for name in (*BY_BEDROCK, "reasoning_tokens"):
+        if name not in said and getattr(usage, name):
+            losses.add(f"usage.{name}", f"{dialect} does not tell it", "info")
+    own_extras(usage.extras, dialect, losses, "usage", "info")
+
+
+def note_tier(tier: str | None, losses: Losses) -> None:
+    if tier is not None:
+        losses.add("service_tier", "Bedrock tells it in a header", "info")
 
 
 def note_stop_sequence(sequence: str | None, choice: int, dialect: str, losses: Losses) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from wye.canon.events import Finish
 from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, own_members, text_choice
+from wye.dialects.bedrock_invoke.answer import answer_text, note_figures, note_tier, own_members, text_choice
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.cohere.response import REASONS
 from wye.dialects.bedrock_invoke.family import bedrock_family
@@ -29,6 +31,7 @@ from wye.kernel.json import JsonObject, as_list, as_object
 
 NAME: Final = "bedrock_cohere_prompt"
 
+_REASONS = replace(REASONS, words={ours: word for ours, word in REASONS.words.items() if ours != "tool_calls"})
 _SETTINGS = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",
@@ -99,7 +102,9 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
-    """Its body has no figures: Bedrock tells them in headers."""
+    """Its body has no figures."""
+    note_figures(response.usage, NAME, losses, ())
+    note_tier(response.service_tier, losses)
     generations: list[JsonObject] = []
     for choice in response.choices:
         said: JsonObject = {"id": response.id, "text": answer_text(choice, NAME, losses), "index": choice.index}

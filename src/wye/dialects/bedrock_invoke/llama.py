@@ -12,7 +12,14 @@ from wye.canon.parts import Base64, Image, Part, Text
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, only_choice, own_members, text_choice
+from wye.dialects.bedrock_invoke.answer import (
+    answer_text,
+    note_figures,
+    note_tier,
+    only_choice,
+    own_members,
+    text_choice,
+)
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import (
@@ -129,6 +136,8 @@ def _take_usage(members: JsonObject) -> Usage | None:
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
     usage = response.usage or Usage()
+    note_figures(usage, NAME, losses, ("input_tokens", "output_tokens"))
+    note_tier(response.service_tier, losses)
     return {
         "generation": answer_text(choice, NAME, losses),
         "prompt_token_count": usage.input_tokens or 0,

@@ -49,7 +49,8 @@ def _count(metrics: JsonObject, name: str) -> int | None:
 class MeteredReader:
     """Takes the metrics out of a stream's chunks; `inner` reads all else.
 
-    They are the answer's usage where the family has none of its own, and kept as they are.
+    They are the answer's usage where the family has none of its own (what the cache did tells none but Claude), and
+    kept as they are.
     """
 
     def __init__(self, inner: ChunkReader, name: str) -> None:
@@ -93,8 +94,11 @@ class MeteredReader:
         if metrics is None:
             return events
         told: list[Event] = [Aside({self._name: {FORM: {MEMBER: metrics}}})]
-        if not self._counted:
-            told.insert(0, UsageReport(decode_metrics(metrics)))
+        usage = decode_metrics(metrics)
+        if self._counted:
+            usage = Usage(cached_tokens=usage.cached_tokens, cache_write_tokens=usage.cache_write_tokens)
+        if usage != Usage():
+            told.insert(0, UsageReport(usage))
         at = next((i for i, event in enumerate(events) if isinstance(event, End | Failure)), len(events))
         return [*events[:at], *told, *events[at:]]
 

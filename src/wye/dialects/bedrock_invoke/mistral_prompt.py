@@ -13,7 +13,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, own_members, text_choice
+from wye.dialects.bedrock_invoke.answer import answer_text, note_figures, note_tier, own_members, text_choice
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import MISTRAL, decode_prompt, encode_prompt, prompt_form
@@ -78,7 +78,9 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
-    """Its body has no figures: Bedrock tells them in headers."""
+    """Its body has no figures."""
+    note_figures(response.usage, NAME, losses, ())
+    note_tier(response.service_tier, losses)
     outputs = [
         {
             "text": answer_text(choice, NAME, losses),

@@ -3,6 +3,7 @@ fewer settings are known, and some members have other names."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -24,6 +25,7 @@ from wye.dialects.openai_chat.decoder import Decoder
 from wye.kernel import sse
 from wye.kernel.json import JsonObject, decode, encode
 
+_PLACE = re.compile(r"messages\[\d+\]\.content\[\d+\]|tools\[\d+\]")
 _NOT_IN_THE_BODY = ("model", "stream", "stream_options")
 
 
@@ -62,12 +64,19 @@ def openai_family(shape: Shape) -> Dialect:
 
     def encode_request(request: ChatRequest, losses: Losses, quirks: Quirks) -> JsonObject:
         own: JsonObject = {}
+        places: dict[str, str] = {}
         if shape.settings is not None:
             own = own_extras(request.extras, shape.name, losses, "")
-            request = _narrowed(request, shape, shape.settings, losses)
-        body = CHAT.encode_request(request, losses, quirks)
+            request = _narrowed(request, shape, shape.settings, losses, places)
+        found = Losses()
+        body = CHAT.encode_request(request, found, quirks)
+        for loss in found:
+            field = _PLACE.sub(lambda place: places.get(place[0], place[0]), loss.field, count=1)
+            losses.add(field, loss.reason.replace(CHAT.name, shape.name), loss.severity)
         for name in _NOT_IN_THE_BODY:
-            body.pop(name, None)
+            value = body.pop(name, None)
+            if name == "stream_options" and value and value.keys() - {"include_usage"}:
+                losses.add(name, "Bedrock has no options for streams", "info")
         return {**shape.write_request(body), **own}
 
     def decode_response(body: JsonObject) -> ChatResponse:
@@ -95,31 +104,39 @@ def openai_family(shape: Shape) -> Dialect:
     )
 
 
-def _narrowed(request: ChatRequest, shape: Shape, settings: tuple[str, ...], losses: Losses) -> ChatRequest:
-    """The request without what the family has no word for: settings are lost, content is refused."""
+def _narrowed(
+    request: ChatRequest, shape: Shape, settings: tuple[str, ...], losses: Losses, places: dict[str, str]
+) -> ChatRequest:
+    """The request without what the family has no word for: settings are lost, content is refused.
+
+    Adds to `places` where each part that is left was, under the path that it has now.
+    """
     report_unsaid(request, settings, shape.name, losses)
     said = ChatRequest(
         model=request.model,
-        messages=[_plain(message, f"messages[{i}]", shape, losses) for i, message in enumerate(request.messages)],
+        messages=[_plain(m, f"messages[{i}]", shape, losses, places) for i, m in enumerate(request.messages)],
     )
     for name in settings:
         setattr(said, name, getattr(request, name))
     if shape.tools:
         refuse_formats(request, shape.name, losses)
-        said.tools, said.tool_choice = _callable(request, shape, losses)
+        said.tools, said.tool_choice = _callable(request, shape, losses, places)
     else:
         refuse_tools(request, shape.name, losses)
     return said
 
 
-def _callable(request: ChatRequest, shape: Shape, losses: Losses) -> tuple[list[Tool] | None, ToolChoice | None]:
+def _callable(
+    request: ChatRequest, shape: Shape, losses: Losses, places: dict[str, str]
+) -> tuple[list[Tool] | None, ToolChoice | None]:
     """The functions that may be called: which of them must is said by their being the only ones, where it has to be."""
     choice = request.tool_choice
     if request.parallel_tool_calls is False and request.tools:
         losses.add("parallel_tool_calls", f"{shape.name} cannot keep the model from calling several tools at once")
     allowed = None if choice is None else choice.allowed
     if choice is not None and choice.mode == "named" and not shape.names_a_tool:
-        allowed, choice = [choice.name or ""], ToolChoice("required")
+        losses.add("tool_choice", "it is said by the tool's being the only one", "info")
+        allowed, choice = [choice.name or ""], replace(choice, mode="required", name=None)
     if choice is not None and allowed is not None:
         losses.add("tool_choice.allowed", "the tools that may not be called are not shown to the model", "info")
         choice = replace(choice, allowed=None)
@@ -128,11 +145,12 @@ def _callable(request: ChatRequest, shape: Shape, losses: Losses) -> tuple[list[
         if not isinstance(tool, FunctionTool):
             losses.add(f"tools[{i}]", f"{shape.name} knows only functions")
         elif allowed is None or tool.name in allowed:
+            places[f"tools[{len(tools)}]"] = f"tools[{i}]"
             tools.append(tool)
     return tools or None, choice
 
 
-def _plain(message: Message, path: str, shape: Shape, losses: Losses) -> Message:
+def _plain(message: Message, path: str, shape: Shape, losses: Losses, places: dict[str, str]) -> Message:
     """A message's texts, and the calls, results and images that the family knows. Raises BadRequest for all else."""
     if message.name is not None:
         losses.add(f"{path}.name", f"participants have no names in {shape.name}")
@@ -143,6 +161,7 @@ def _plain(message: Message, path: str, shape: Shape, losses: Losses) -> Message
             text = text_of(part.parts, f"{at}.content", shape.name, losses)
             parts.append(replace(part, parts=[Text(text)]))
         elif (isinstance(part, ToolCall) and shape.tools) or (isinstance(part, Image) and shape.images):
+            places[f"{path}.content[{len(parts)}]"] = at
             parts.append(part)
         elif (said := say_text(part, at, shape.name, losses)) is not None:
             parts.append(Text(said))

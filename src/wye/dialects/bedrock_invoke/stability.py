@@ -12,7 +12,7 @@ from wye.canon.loss import Losses, cannot_say
 from wye.canon.parts import Base64, Image, Part, Text
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
-from wye.dialects.bedrock_invoke.answer import note_stop_sequence, only_choice, own_members
+from wye.dialects.bedrock_invoke.answer import note_figures, note_stop_sequence, note_tier, only_choice, own_members
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.settings import refuse_tools, report_unsaid
@@ -93,6 +93,14 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
+    note_figures(response.usage, NAME, losses, ())
+    note_tier(response.service_tier, losses)
+    note_stop_sequence(choice.stop_sequence, choice.index, NAME, losses)
+    own_extras(choice.extras, NAME, losses, "choices[0]", "info")
+    if choice.logprobs is not None:
+        losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+    if choice.finish_reason not in (None, "stop", "content_filter"):
+        losses.add("choices[0].finish_reason", f"{NAME} has no word for {choice.finish_reason!r}")
     images: list[str] = []
     for i, part in enumerate(choice.parts):
         path = f"content[{i}]"

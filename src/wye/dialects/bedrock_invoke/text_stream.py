@@ -24,10 +24,10 @@ from wye.canon.events import (
 )
 from wye.canon.extras import Extras, own_extras
 from wye.canon.loss import Losses
-from wye.canon.parts import Text
+from wye.canon.parts import Refusal, Text
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import note_stop_sequence, own_members
+from wye.dialects.bedrock_invoke.answer import BY_BEDROCK, note_figures, note_stop_sequence, note_tier, own_members
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.turns import say_text
 from wye.kernel.ids import new_id
@@ -140,12 +140,15 @@ class TextEncoder:
             case PartStart():
                 text = say_text(event.part, f"content[{event.index}]", name, losses, answer=True)
                 return self._text(text, event.choice) if text else b""
+            case PartEnd(part=Text() | Refusal() as whole):
+                own_extras(whole.extras, name, losses, f"content[{event.index}]", "info")
             case CitationDelta():
                 losses.add(f"content[{event.index}].citations", f"{name} does not cite", "info")
             case OpaqueDelta():
                 losses.add(f"content[{event.index}]", f"only {event.dialect} understands it")
             case Start():
                 self._usage = event.usage
+                note_tier(event.service_tier, losses)
                 self._rest.update(own_members(event.extras, name, losses))
             case UsageReport():
                 self._usage = event.usage if self._usage is None else self._usage.updated(event.usage)
@@ -155,6 +158,7 @@ class TextEncoder:
             case Finish():
                 self._finished[event.choice] = event
             case End():
+                note_figures(self._usage, name, losses, BY_BEDROCK)
                 return b"".join(map(self._last, self._finished.values()))
             case Failure():
                 return encode_stream_error(event.error, "")

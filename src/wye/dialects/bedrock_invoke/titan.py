@@ -10,7 +10,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import answer_text, own_members, text_choice
+from wye.dialects.bedrock_invoke.answer import answer_text, note_figures, note_tier, own_members, text_choice
 from wye.dialects.bedrock_invoke.chunks import encode_stream_error
 from wye.dialects.bedrock_invoke.family import bedrock_family
 from wye.dialects.bedrock_invoke.prompts import TITAN, decode_prompt, encode_prompt, prompt_form
@@ -101,6 +101,8 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     usage = response.usage or Usage()
+    note_figures(usage, NAME, losses, ("input_tokens", "output_tokens"))
+    note_tier(response.service_tier, losses)
     results: list[JsonObject] = []
     for i, choice in enumerate(response.choices):
         text = answer_text(choice, NAME, losses)

@@ -13,6 +13,7 @@ from wye.canon.events import (
     ArgumentsDelta,
     Aside,
     CitationDelta,
+    Delta,
     End,
     Event,
     Failure,
@@ -75,7 +76,7 @@ class Encoder:
                 choice.said += len(event.text)
                 return b'%b{"content":%b}%b' % (choice.prefix, encode(event.text), choice.suffix)
             case TextDelta():
-                own_extras(event.extras, NAME, self._losses, f"choices[{event.choice}].message", "info")
+                own_extras(event.extras, NAME, self._losses, _path(event), "info")
                 self._choice(event.choice).said += len(event.text)
                 return self._delta(event.choice, {"content": event.text}, logprobs=event.logprobs)
             case ThinkingDelta():
@@ -166,13 +167,13 @@ class Encoder:
                 own_extras(part.extras, NAME, self._losses, path, "info")
                 return self.encode(RefusalDelta(index, part.text, at)) if part.text else b""
             case Thinking():
-                own = own_extras(part.extras, NAME, self._losses, f"choices[{at}].message", "info")
+                own = own_extras(part.extras, NAME, self._losses, path, "info")
                 announced = b""
                 if part.redacted is None and part.id:
                     # A reader must know it from the beginning. It is said once: clients add up what comes twice.
                     kind = {"type": own["type"]} if "type" in own else {}
                     named = Thinking(id=part.id, origin=part.origin, extras=extras_of(NAME, kind))
-                    announced = self._detail(at, named)
+                    announced = self._detail(at, index, named)
                 choice.begin_thinking(part, bool(announced))
                 return announced + (self._think(ThinkingDelta(index, part.text, at)) if part.text else b"")
             case ToolCall():
@@ -190,15 +191,16 @@ class Encoder:
                 return b""
 
     def _think(self, event: ThinkingDelta) -> bytes:
-        own_extras(event.extras, NAME, self._losses, f"choices[{event.choice}].message", "info")
+        own_extras(event.extras, NAME, self._losses, _path(event), "info")
         self._choice(event.choice).think(event)
         return self._delta(event.choice, {"reasoning_content": event.text}) if event.text else b""
 
-    def _detail(self, at: int, thought: Thinking, said: set[str] | None = None) -> bytes:
+    def _detail(self, at: int, index: int, thought: Thinking, said: set[str] | None = None) -> bytes:
         """Clients add up the details of one index, so each member is told once: not those that were `said` before."""
         told = set(said or ())
         details: list[JsonObject] = []
-        for detail in encode_details(thought, self._choice(at).details, self._losses, f"choices[{at}].message"):
+        path = f"choices[{at}].message.content[{index}]"
+        for detail in encode_details(thought, self._choice(at).details, self._losses, path):
             details.append({name: value for name, value in detail.items() if name not in told})
             told |= detail.keys() - {"type", "index"}
         return self._delta(at, {"reasoning_details": details})
@@ -213,17 +215,19 @@ class Encoder:
 
     def _part_end(self, event: PartEnd) -> bytes:
         choice = self._choice(event.choice)
+        if isinstance(event.part, Text | Refusal | ToolCall | Thinking):
+            own_extras(event.part.extras, NAME, self._losses, _path(event), "info")
         thought = choice.end_thinking(event.part)
         if thought is None:
             return b""
-        said = self._detail(event.choice, thought, choice.announced)
+        said = self._detail(event.choice, event.index, thought, choice.announced)
         choice.details += 1
         return said
 
     def _citation(self, event: CitationDelta) -> bytes:
         choice = self._choice(event.choice)
         citation = placed(event.citation, choice.text_from, choice.said - choice.text_from)
-        said = encode_annotation(citation, self._losses, f"choices[{event.choice}].message.annotations")
+        said = encode_annotation(citation, self._losses, f"{_path(event)}.citations")
         # OpenAI tells all annotations at once. Its SDK puts several pieces together only when they are numbered.
         choice.cited += 1
         return self._delta(event.choice, {"annotations": [{**said, "index": choice.cited - 1}]})
@@ -248,6 +252,10 @@ class Encoder:
         if self._include_usage and self._usage is not None:
             return self._chunk([], usage=encode_usage(self._usage, self._losses, NAME)) + DONE
         return self._chunk([]) + DONE if self._members else DONE
+
+
+def _path(event: Delta | PartEnd) -> str:
+    return f"choices[{event.choice}].message.content[{event.index}]"
 
 
 class _Choice:

@@ -8,7 +8,6 @@ https://openrouter.ai/docs/use-cases/reasoning-tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from wye.canon.extras import extras_of, own_extras
@@ -117,14 +116,13 @@ def _usual(thought: Thinking) -> str:
     return "reasoning.summary" if thought.origin == "openai" else "reasoning.text"
 
 
-def encode_thinking(thoughts: Iterable[Thinking], losses: Losses, path: str) -> JsonObject:
-    """The members to merge into a message or a delta."""
-    thoughts = list(thoughts)
+def encode_thinking(thoughts: list[tuple[str, Thinking]], losses: Losses) -> JsonObject:
+    """The members to merge into a message or a delta. Each thought comes with its path."""
     members: JsonObject = {}
-    if text := "".join(thought.text for thought in thoughts):
+    if text := "".join(thought.text for _, thought in thoughts):
         members["reasoning_content"] = text
-    if any(map(must_come_back, thoughts)):
-        found = (encode_details(thought, index, losses, path) for index, thought in enumerate(thoughts))
+    if any(must_come_back(thought) for _, thought in thoughts):
+        found = (encode_details(thought, index, losses, at) for index, (at, thought) in enumerate(thoughts))
         members["reasoning_details"] = [detail for details in found for detail in details]
     return members
 

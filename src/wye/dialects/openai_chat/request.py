@@ -251,7 +251,8 @@ def _encode_reasoning(reasoning: Reasoning, body: JsonObject, losses: Losses) ->
         body["reasoning_effort"] = reasoning.effort
     if reasoning.budget_tokens is not None:
         losses.add("reasoning.budget_tokens", f"{NAME} has efforts, no budget")
-    elif reasoning.mode is not None and reasoning.effort is None:
+    # An effort says that there is to be reasoning.
+    if reasoning.mode is not None and (reasoning.effort is None or reasoning.mode == "disabled"):
         losses.add("reasoning.mode", f"{NAME} cannot switch reasoning on or off for every model")
     if reasoning.display is not None:
         losses.add("reasoning.display", f"{NAME} has no such setting", "info")
@@ -323,7 +324,7 @@ def _encode_results(parts: list[Part], media: list[JsonObject], losses: Losses, 
 
 
 def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObject:
-    thoughts: list[Thinking] = []
+    thoughts: list[tuple[str, Thinking]] = []
     content: list[JsonObject] = []
     calls: list[JsonObject] = []
     others: JsonObject = {}
@@ -331,7 +332,7 @@ def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObjec
         at = f"{path}.content[{i}]"
         match part:
             case Thinking():
-                thoughts.append(part)
+                thoughts.append((at, part))
             case ToolCall():
                 if (call := encode_tool_call(part, losses, at)) is not None:
                     calls.append(call)
@@ -346,7 +347,7 @@ def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObjec
                         losses.add(at, f"{NAME} has text before tool calls: their order is lost", "info")
             case _:
                 raise cannot_say(NAME, f"{type(part).__name__.lower()} from the assistant", at)
-    others.update(encode_thinking(thoughts, losses, path))
+    others.update(encode_thinking(thoughts, losses))
     if calls:
         others["tool_calls"] = calls
     if parts and not content and not others:

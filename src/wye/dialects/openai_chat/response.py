@@ -241,9 +241,9 @@ def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
                 own_extras(part.extras, NAME, losses, at, "info")
                 offset = sum(map(len, texts))
                 texts.append(part.text)
-                annotations += [
-                    encode_annotation(placed(c, offset, len(part.text)), losses, at) for c in part.citations
-                ]
+                for j, citation in enumerate(part.citations):
+                    found = placed(citation, offset, len(part.text))
+                    annotations.append(encode_annotation(found, losses, f"{at}.citations[{j}]"))
             case Refusal():
                 own_extras(part.extras, NAME, losses, at, "info")
                 refusals.append(part.text)
@@ -264,7 +264,8 @@ def _encode_message(parts: list[Part], losses: Losses, path: str) -> JsonObject:
         message["refusal"] = "".join(refusals)
     if calls:
         message["tool_calls"] = calls
-    message.update(encode_thinking([part for part in parts if isinstance(part, Thinking)], losses, path))
+    thoughts = [(f"{path}.content[{i}]", part) for i, part in enumerate(parts) if isinstance(part, Thinking)]
+    message.update(encode_thinking(thoughts, losses))
     return message
 
 
@@ -276,5 +277,7 @@ def placed(citation: Citation, offset: int, length: int) -> Citation:
 
 
 def encode_audio(part: Audio, losses: Losses, path: str) -> JsonObject:
+    if part.format is not None:
+        losses.add(f"{path}.format", f"{NAME} answers in the format that was asked for", "info")
     audio: JsonObject = {"id": part.id or new_id("audio_"), "data": part.data, "transcript": part.transcript or ""}
     return {**audio, **own_extras(part.extras, NAME, losses, path)}

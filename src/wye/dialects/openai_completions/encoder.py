@@ -14,6 +14,7 @@ from wye.canon.events import (
     Event,
     Failure,
     Finish,
+    PartEnd,
     PartStart,
     RefusalDelta,
     Start,
@@ -23,6 +24,7 @@ from wye.canon.events import (
 )
 from wye.canon.extras import own_extras
 from wye.canon.loss import Losses
+from wye.canon.parts import Refusal, Text
 from wye.canon.request import ChatRequest
 from wye.canon.response import Logprobs
 from wye.canon.usage import Usage
@@ -67,7 +69,8 @@ class Encoder:
                 choice.said += len(event.text)
                 return b"%b%b%b" % (choice.prefix, encode(event.text), choice.suffix)
             case TextDelta():
-                own_extras(event.extras, NAME, self._losses, f"choices[{event.choice}]", "info")
+                path = f"choices[{event.choice}].content[{event.index}]"
+                own_extras(event.extras, NAME, self._losses, path, "info")
                 return self._say(event.choice, event.text, event.logprobs)
             case RefusalDelta():
                 return self._say(event.choice, event.text, event.logprobs)
@@ -77,6 +80,10 @@ class Encoder:
                 path = f"choices[{event.choice}].content[{event.index}]"
                 text = text_of(event.part, self._losses, path)
                 return self._say(event.choice, text) if text else b""
+            case PartEnd(part=Text() | Refusal() as whole):
+                path = f"choices[{event.choice}].content[{event.index}]"
+                own_extras(whole.extras, NAME, self._losses, path, "info")
+                return b""
             case CitationDelta():
                 path = f"choices[{event.choice}].content[{event.index}].citations"
                 self._losses.add(path, f"{NAME} has no citations", "info")

@@ -71,6 +71,8 @@ def _token(text: str, probability: Any) -> JsonObject:
 
 def encode_logprobs(logprobs: Logprobs, losses: Losses, path: str, offset: int = 0) -> JsonObject:
     """`offset` is where the text of the first token begins, should the token itself not tell."""
+    if logprobs.get("refusal"):
+        losses.add(f"{path}.logprobs.refusal", f"{NAME} does not tell a refusal from any other text", "info")
     said: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
     for value in [*(as_list(logprobs.get("content")) or ()), *(as_list(logprobs.get("refusal")) or ())]:
         token = as_object(value) or {}

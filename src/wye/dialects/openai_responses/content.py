@@ -217,7 +217,11 @@ def _encode_text(part: Text, losses: Losses, path: str, kind: str, severity: Sev
     own, form = _without_message(*own_members(part.extras, losses, path, severity))
     said: JsonObject = {"type": kind, "text": part.text, **form}
     if part.citations and said["type"] == "output_text":
-        said["annotations"] = [encode_annotation(c, len(part.text), losses, path) for c in part.citations]
+        length = len(part.text)
+        said["annotations"] = [
+            encode_annotation(citation, length, losses, f"{path}.citations[{i}]")
+            for i, citation in enumerate(part.citations)
+        ]
     elif part.citations:
         losses.add(f"{path}.citations", f"{NAME} takes no citations here", "info")
     return {**said, **encode_cache(part.cache, losses, path), **own}

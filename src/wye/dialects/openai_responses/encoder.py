@@ -71,6 +71,7 @@ class Encoder:
         self._text_index = -1
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+        self._called = False
 
     def encode(self, event: Event) -> bytes:
         match event:
@@ -152,6 +153,7 @@ class Encoder:
             case Thinking():
                 item: Telling = Thought(self, self._place(), part)
             case ToolCall() if part.kind != "server":
+                self._called = True
                 item = Call(self, self._place(), in_namespace(part, self._spaces))
             case Opaque() | ToolCall():
                 item = Other(self, self._place(), part)
@@ -225,7 +227,7 @@ class Encoder:
     def _end(self) -> bytes:
         ending = self._finish or Finish("stop")
         response = self._response()
-        finish(response, ending.reason, ending.stop_sequence, ending.extras, self._losses)
+        finish(response, ending.reason, ending.stop_sequence, ending.extras, self._losses, called=self._called)
         closed = self._close_message(response["status"])
         response["output"] = self._output()
         return closed + self.say(_ENDINGS.get(response["status"], "response.failed"), response=response)

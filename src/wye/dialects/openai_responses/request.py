@@ -204,7 +204,8 @@ def _encode_reasoning(reasoning: Reasoning, body: JsonObject, losses: Losses) ->
         said["effort"] = effort
     if reasoning.budget_tokens is not None:
         losses.add("reasoning.budget_tokens", f"{NAME} has efforts, no budget")
-    elif reasoning.mode is not None and effort is None:
+    # An effort says that there is to be reasoning.
+    if reasoning.mode is not None and (effort is None or (reasoning.mode == "disabled" and effort != "none")):
         losses.add("reasoning.mode", f"{NAME} cannot switch reasoning on or off for every model")
     if reasoning.display == "omitted":
         losses.add("reasoning.display", f"{NAME} shows no reasoning unless it is asked to", "info")

@@ -191,7 +191,8 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
         losses.add(f"choices[{choice.index}]", f"{NAME} gives one answer")
     choice = response.choices[0] if response.choices else Choice([])
     body = encode_head(response.id, response.model, response.created, response.service_tier, response.extras, losses)
-    finish(body, choice.finish_reason, choice.stop_sequence, choice.extras, losses)
+    called = any(isinstance(part, ToolCall) for part in choice.parts)
+    finish(body, choice.finish_reason, choice.stop_sequence, choice.extras, losses, called=called)
     body["output"] = encode_output(choice.parts, choice.logprobs, body["status"], losses)
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage, losses)
@@ -219,9 +220,17 @@ def encode_head(
 
 
 def finish(
-    body: JsonObject, reason: FinishReason | None, sequence: str | None, extras: Extras | None, losses: Losses
+    body: JsonObject,
+    reason: FinishReason | None,
+    sequence: str | None,
+    extras: Extras | None,
+    losses: Losses,
+    *,
+    called: bool,
 ) -> None:
-    """Say how an answer ended."""
+    """Say how an answer ended; `called` tells whether it holds calls."""
+    if reason == "tool_calls" and not called:
+        losses.add("finish_reason", f"{NAME} tells of calls only by the calls")
     if sequence is not None:
         losses.add("stop_sequence", f"{NAME} does not tell which sequence stopped it", "info")
     own = own_extras(extras, NAME, losses, "", "info")

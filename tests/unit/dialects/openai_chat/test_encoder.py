@@ -165,7 +165,7 @@ def test_a_signed_thought_is_told_whole_at_its_end() -> None:
             {"reasoning_content": "d"},
             {"reasoning_details": [{"type": "reasoning.text", "text": "d", "index": 2}]},
         ],
-        {"choices[0].message.estimate": "info"},
+        {"choices[0].message.content[0].estimate": "info"},
     )
 
 
@@ -243,7 +243,7 @@ def test_a_citation_is_placed_in_the_whole_text_and_numbered() -> None:
             }
         ],
     ]
-    assert losses == {"choices[0].message.annotations.x": "info"}
+    assert losses == {"choices[0].message.content[1].citations.x": "info"}
 
 
 def test_parts_of_other_dialects_are_reported() -> None:
@@ -261,7 +261,7 @@ def test_parts_of_other_dialects_are_reported() -> None:
             "choices[0].message.content[0]": "warning",
             "choices[0].message.content[1]": "warning",
             "choices[0].message.content[2].y": "info",
-            "choices[0].message.z": "info",
+            "choices[0].message.content[2].z": "info",
             "choices[0].w": "info",
         },
     )

@@ -272,7 +272,7 @@ def test_usage_is_asked_for_where_that_is_understood(
         (
             {"reasoning": Reasoning("enabled", budget_tokens=1024, display="omitted")},
             {},
-            {"reasoning.budget_tokens": "warning", "reasoning.display": "info"},
+            {"reasoning.budget_tokens": "warning", "reasoning.mode": "warning", "reasoning.display": "info"},
         ),
         (
             {"reasoning": Reasoning("enabled", "high", 1024)},

@@ -203,4 +203,4 @@ def test_probabilities_of_a_conversation_are_said_side_by_side() -> None:
         "top_logprobs": [{"b": -2}, None, None],
         "text_offset": [0, 1, 3],
     }
-    assert losses == {"choices[0].logprobs": "info"}
+    assert losses == {"choices[0].logprobs": "info", "choices[0].logprobs.refusal": "info"}

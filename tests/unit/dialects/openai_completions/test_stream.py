@@ -217,7 +217,7 @@ def test_of_other_parts_only_a_refusal_is_text() -> None:
         "choices[0].content[0]": "warning",
         "choices[0].content[0].x": "info",
         "choices[0].content[1].citations": "info",
-        "choices[0].x": "info",
+        "choices[0].content[1].x": "info",
         "choices[0].content[2].refusal": "info",
         "choices[0].content[3]": "warning",
         "choices[0].content[4]": "warning",

@@ -137,7 +137,7 @@ def test_an_answer_that_says_nothing_of_its_request_has_what_every_answer_has() 
     ("choice", "said", "losses"),
     [
         ({"finish_reason": "stop"}, ("completed", None, None), {}),
-        ({"finish_reason": "tool_calls"}, ("completed", None, None), {}),
+        ({"finish_reason": "tool_calls"}, ("completed", None, None), {"finish_reason": "warning"}),
         ({"finish_reason": "length"}, ("incomplete", {"reason": "max_output_tokens"}, None), {}),
         ({"finish_reason": "content_filter"}, ("incomplete", {"reason": "content_filter"}, None), {}),
         ({"finish_reason": "error"},

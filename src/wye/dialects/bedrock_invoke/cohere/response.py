@@ -5,18 +5,18 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-cohere-com
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
-
-from msgspec.structs import replace
 
 from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Part, Text, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
-from wye.dialects.bedrock_invoke.answer import answer_text, only_choice
+from wye.dialects.bedrock_invoke.answer import note_figures, note_stop_sequence, note_tier, only_choice
 from wye.dialects.bedrock_invoke.cohere.name import NAME
 from wye.dialects.bedrock_invoke.cohere.tools import encode_call
 from wye.dialects.bedrock_invoke.reasons import Reasons
+from wye.dialects.bedrock_invoke.turns import say_text
 from wye.kernel.errors import BadAnswer
 from wye.kernel.fields import take
 from wye.kernel.ids import new_id
@@ -90,25 +90,34 @@ def take_finish(members: JsonObject, called: bool) -> tuple[FinishReason | None,
     return "tool_calls" if reason == "stop" and called else reason, extras
 
 
-def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
+def encode_response(response: ChatResponse, losses: Losses, figures: Collection[str] = ()) -> JsonObject:
+    """Its body has no figures; `figures` are those that are told beside it."""
     choice = only_choice(response, NAME, losses)
+    note_figures(response.usage, NAME, losses, figures)
+    note_tier(response.service_tier, losses)
     own = dict(own_extras(response.extras, NAME, losses, "", "info"))
     form: Any = own.pop(FORM, {})
     text, calls = said_by(choice, losses)
     body: JsonObject = {"response_id": response.id, "text": text, "generation_id": response.id}
     if calls:
         body["tool_calls"] = calls
+    elif choice.finish_reason == "tool_calls":
+        losses.add("choices[0].finish_reason", f"{NAME} tells of calls only by the calls")
     repeated = {name: form[name] for name in REPEATED if name in form}
     return {**body, **REASONS.say(choice.finish_reason, choice.extras, NAME, losses, "choices[0]"), **repeated, **own}
 
 
 def said_by(choice: Choice, losses: Losses) -> tuple[str, list[JsonObject]]:
     """A choice's text and calls; whatever else it holds is named as lost."""
+    if choice.logprobs is not None:
+        losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
+    note_stop_sequence(choice.stop_sequence, choice.index, NAME, losses)
     calls: list[JsonObject] = []
-    others: list[Part] = []
+    text = ""
     for i, part in enumerate(choice.parts):
+        path = f"content[{i}]"
         if isinstance(part, ToolCall) and part.kind != "server":
-            calls.append(encode_call(part, f"content[{i}]", losses, answer=True))
+            calls.append(encode_call(part, path, losses, answer=True))
         else:
-            others.append(part)
-    return answer_text(replace(choice, parts=others), NAME, losses), calls
+            text += say_text(part, path, NAME, losses, answer=True) or ""
+    return text, calls

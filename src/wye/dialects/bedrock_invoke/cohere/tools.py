@@ -80,6 +80,7 @@ def encode_tools(request: ChatRequest, losses: Losses) -> list[JsonObject]:
     """The tools that may be called; a choice among them has no word."""
     choice = request.tool_choice
     allowed = None if choice is None else choice.allowed
+    own_extras(None if choice is None else choice.extras, NAME, losses, "tool_choice")
     if choice is not None and choice.mode == "none":
         losses.add("tool_choice", "the tools that may not be called are not shown to the model", "info")
         return []

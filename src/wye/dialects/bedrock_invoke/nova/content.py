@@ -218,6 +218,8 @@ def _encode_part(part: Part, path: str, losses: Losses, answer: bool) -> JsonObj
         case Audio():
             if not part.data:
                 raise cannot_say(NAME, "audio by reference", path)
+            if part.transcript is not None:
+                losses.add(f"{path}.transcript", "audio has no transcript")
             own = own_extras(part.extras, NAME, losses, path)
             for name in ("id", "transcript"):
                 if getattr(part, name) is not None:
@@ -311,6 +313,8 @@ def _encode_thought(part: Thinking, path: str, losses: Losses) -> JsonObject | N
     if part.origin not in (None, ORIGIN):
         losses.add(path, f"only {part.origin}'s models can read this thinking")
         return None
+    if part.id is not None:
+        losses.add(f"{path}.id", f"thinking has no id in {NAME}", "info")
     return _reasoning_block(part)
 
 

@@ -9,7 +9,7 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Part, ToolCall
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import note_stop_sequence, only_choice, own_members
+from wye.dialects.bedrock_invoke.answer import note_stop_sequence, note_tier, only_choice, own_members
 from wye.dialects.bedrock_invoke.nova.content import decode_answer_part, encode_parts
 from wye.dialects.bedrock_invoke.nova.name import NAME
 from wye.dialects.bedrock_invoke.reasons import Reasons
@@ -133,8 +133,7 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     if choice.logprobs is not None:
         losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
     note_stop_sequence(choice.stop_sequence, choice.index, NAME, losses)
-    if response.service_tier is not None:
-        losses.add("service_tier", "Bedrock tells it in a header", "info")
+    note_tier(response.service_tier, losses)
     own = own_members(response.extras, NAME, losses)
     output = own.pop("output", {})
     message: JsonObject = {

@@ -32,7 +32,7 @@ from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import note_stop_sequence, own_members
+from wye.dialects.bedrock_invoke.answer import note_stop_sequence, note_tier, own_members
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.nova.content import (
     encode_answer_thought,
@@ -224,6 +224,7 @@ class Encoder:
                 return b"" if block is None else self._end_block(block, event.part, event.index)
             case Start():
                 self._usage = event.usage
+                note_tier(event.service_tier, self._losses)
                 self._report.update(own_members(event.extras, NAME, self._losses))
                 return frame(b'{"messageStart":{"role":"assistant"}}')
             case UsageReport():
@@ -310,6 +311,8 @@ class Encoder:
         part, path = whole or block.part, f"content[{index}]"
         held = "".join(block.held)
         last = b""
+        if isinstance(whole, Text | Refusal | ToolCall):
+            own_extras(whole.extras, NAME, self._losses, path, "info")
         match part:
             case Thinking():
                 last = self._end_thought(block, replace(part, signature=held or None) if whole is None else part)
