@@ -124,7 +124,7 @@ _BY_MEMBER = {
     "seed": "sampling",
     "verbosity": "sampling",
 }
-_WIRE_NAMES = {"parts": "content", "cache": "cache_control", "schema": "parameters"}
+_WIRE_NAMES = {"parts": "content", "cache": "cache_control", "schema": "parameters", "betas": "anthropic_beta"}
 """Losses name places in the words of the wire."""
 _NO_FACTS = {
     (ChatRequest, "include_usage"): "the gateway asks every upstream for it",

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tests.fidelity.corpus import as_sse, events_of
 from tests.fidelity.facts import Fact, facts, unsaid
+from wye.canon.events import Start
 from wye.canon.fold import fold
 from wye.canon.free_text import as_functions
 from wye.canon.loss import Loss, Losses
@@ -18,6 +19,7 @@ from wye.canon.parts import Part, Thinking, ToolCall, ToolResult
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.seal import unseal
+from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, Quirks, demand_whole
 from wye.kernel import json
 from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused
@@ -46,9 +48,10 @@ def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]
     while True:
         losses = Losses()
         try:
-            said = other.encode_request(
-                asked if other.custom_tools else as_functions(asked, losses), losses, Quirks(custom_tools=True)
-            )
+            left, headers = asked if other.custom_tools else as_functions(asked, losses), {}
+            if other.headers is not None:
+                left, headers = other.headers.encode_request(left, losses)
+            said = other.encode_request(left, losses, Quirks(custom_tools=True))
         except BadRequest as error:
             less = without(asked, error.param or "")
             gone = unsaid(facts(asked), facts(less)) if less else facts(asked)
@@ -67,6 +70,8 @@ def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]
                 if spoken and asked.max_tokens != 0:
                     raise
                 return outcomes + [Outcome(fact, "refused", error.message) for fact in facts(asked)]
+            if other.headers is not None:
+                heard = other.headers.decode_request(heard, headers)
             return outcomes + judged(asked, heard, other, losses)
 
 
@@ -74,8 +79,11 @@ def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
     """An upstream's whole answer, for a client that speaks another dialect."""
     told = one.decode_response(wire)
     losses = Losses()
-    said = other.encode_response(copy.deepcopy(told), losses)
-    return read(told, other, losses, lambda: other.decode_response(json.decode(json.encode(said))))
+    start, headers = in_headers(other, Start("", "", None, told.usage, told.service_tier, told.extras), 5)
+    said = other.encode_response(replace(told, service_tier=start.service_tier, extras=start.extras), losses)
+    return read(
+        told, other, losses, lambda: beside(other, headers, other.decode_response(json.decode(json.encode(said))))
+    )
 
 
 def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> list[Outcome]:
@@ -88,8 +96,29 @@ def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> li
         encoder = other.stream_encoder(ChatRequest(model=MODEL, messages=[], stream=True, include_usage=True), losses)
     except BadRequest as error:
         return [Outcome(fact, "refused", error.message) for fact in facts(told)]
-    said = b"".join(encoder.encode(event) for event in events)
-    return read(told, other, losses, lambda: fold(events_of(other, said, size)))
+    said, headers = b"", {}
+    for event in events:
+        if isinstance(event, Start):
+            event, headers = in_headers(other, event, None)
+        said += encoder.encode(event)
+    return read(told, other, losses, lambda: beside(other, headers, fold(events_of(other, said, size))))
+
+
+def in_headers(dialect: Dialect, start: Start, took_ms: int | None) -> tuple[Start, dict[bytes, bytes]]:
+    """What an answer's headers leave to its body, and the headers."""
+    codec = dialect.headers
+    return (start, {}) if codec is None or codec.encode_answer is None else codec.encode_answer(start, took_ms)
+
+
+def beside(dialect: Dialect, headers: dict[bytes, bytes], answer: ChatResponse) -> ChatResponse:
+    """An answer together with what its headers tell, which the body knows better."""
+    codec = dialect.headers
+    told = None if codec is None or codec.decode_answer is None else codec.decode_answer(headers)
+    if told is None:
+        return answer
+    usage = answer.usage if told.usage is None else told.usage.updated(answer.usage or Usage())
+    extras = {**(told.extras or {}), **(answer.extras or {})}
+    return replace(answer, usage=usage, service_tier=answer.service_tier or told.service_tier, extras=extras)
 
 
 def read(told: ChatResponse, other: Dialect, losses: Losses, decode: Callable[[], ChatResponse]) -> list[Outcome]:
@@ -116,6 +145,7 @@ _NEEDS_NO_WORDS = [
     ("strict", True, {"anthropic_messages", "bedrock_converse", "bedrock_claude"}, "a schema is always kept to"),
     ("id", None, _BY_AWS, "the header x-amzn-requestid tells it"),
     ("model", None, _BY_AWS, "the caller named it in the path"),
+    ("id", None, {"openai_responses"}, "its clients know an answer by the beginning of its id: it has a new one"),
     ("created", None, {*_BY_AWS, "anthropic_messages", "bedrock_claude"}, "the HTTP header Date tells it"),
 ]
 """Members (and values) that some dialects have no words for and need none, and why."""

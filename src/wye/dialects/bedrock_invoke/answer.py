@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from wye.canon.extras import FORM, Extras, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Text
@@ -38,17 +36,12 @@ def answer_text(choice: Choice, dialect: str, losses: Losses) -> str:
     return text_of(choice.parts, "content", dialect, losses, answer=True)
 
 
-BY_BEDROCK = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
-"""The figures that Bedrock itself adds to the last chunk of a stream."""
-
-
-def note_figures(usage: Usage | None, dialect: str, losses: Losses, said: Collection[str]) -> None:
-    """Name the figures that an answer has no member for. One that is 0 tells nothing."""
+def note_figures(usage: Usage | None, dialect: str, losses: Losses) -> None:
+    """Name the figures that nobody tells: of all others Bedrock does, in headers and in the last chunk of a stream."""
     if usage is None:
         return
-    for name in (*BY_BEDROCK, "reasoning_tokens"):
-        if name not in said and getattr(usage, name):
-            losses.add(f"usage.{name}", f"{dialect} does not tell it", "info")
+    if usage.reasoning_tokens:
+        losses.add("usage.reasoning_tokens", f"{dialect} does not tell them apart", "info")
     own_extras(usage.extras, dialect, losses, "usage", "info")
 
 

@@ -136,7 +136,7 @@ def _take_usage(members: JsonObject) -> Usage | None:
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
     usage = response.usage or Usage()
-    note_figures(usage, NAME, losses, ("input_tokens", "output_tokens"))
+    note_figures(usage, NAME, losses)
     note_tier(response.service_tier, losses)
     return {
         "generation": answer_text(choice, NAME, losses),

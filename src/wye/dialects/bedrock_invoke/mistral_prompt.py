@@ -78,8 +78,8 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
-    """Its body has no figures."""
-    note_figures(response.usage, NAME, losses, ())
+    """Its body has no figures: Bedrock tells them in headers."""
+    note_figures(response.usage, NAME, losses)
     note_tier(response.service_tier, losses)
     outputs = [
         {

@@ -93,7 +93,7 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
-    note_figures(response.usage, NAME, losses, ())
+    note_figures(response.usage, NAME, losses)
     note_tier(response.service_tier, losses)
     note_stop_sequence(choice.stop_sequence, choice.index, NAME, losses)
     own_extras(choice.extras, NAME, losses, "choices[0]", "info")

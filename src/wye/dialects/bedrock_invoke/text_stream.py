@@ -27,7 +27,7 @@ from wye.canon.loss import Losses
 from wye.canon.parts import Refusal, Text
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
-from wye.dialects.bedrock_invoke.answer import BY_BEDROCK, note_figures, note_stop_sequence, note_tier, own_members
+from wye.dialects.bedrock_invoke.answer import note_figures, note_stop_sequence, note_tier, own_members
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.turns import say_text
 from wye.kernel.ids import new_id
@@ -158,7 +158,7 @@ class TextEncoder:
             case Finish():
                 self._finished[event.choice] = event
             case End():
-                note_figures(self._usage, name, losses, BY_BEDROCK)
+                note_figures(self._usage, name, losses)
                 return b"".join(map(self._last, self._finished.values()))
             case Failure():
                 return encode_stream_error(event.error, "")

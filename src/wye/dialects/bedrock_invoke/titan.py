@@ -101,7 +101,7 @@ def decode_response(body: JsonObject) -> ChatResponse:
 
 def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     usage = response.usage or Usage()
-    note_figures(usage, NAME, losses, ("input_tokens", "output_tokens"))
+    note_figures(usage, NAME, losses)
     note_tier(response.service_tier, losses)
     results: list[JsonObject] = []
     for i, choice in enumerate(response.choices):

@@ -356,7 +356,7 @@ def test_an_answer_s_calls_are_said_and_what_a_server_ran_is_lost() -> None:
         "tool_calls": [CALL],
         "finish_reason": "COMPLETE",
     }
-    assert [(loss.field, loss.severity) for loss in losses] == [("content[1]", "warning")]
+    assert [(loss.field, loss.severity) for loss in losses] == [("content[2]", "warning")]
     assert DIALECT.decode_response(body).choices[0].finish_reason == "tool_calls"
 
 

@@ -141,7 +141,7 @@ def test_only_functions_are_tools(dialect: Dialect) -> None:
         (MISTRAL, ToolChoice("auto"), "auto", ["f", "g"], {}),
         (MISTRAL, ToolChoice("none"), "none", ["f", "g"], {}),
         (MISTRAL, ToolChoice("required"), "any", ["f", "g"], {}),
-        (MISTRAL, ToolChoice("named", "g"), "any", ["g"], {"tool_choice.allowed": "info"}),
+        (MISTRAL, ToolChoice("named", "g"), "any", ["g"], {"tool_choice": "info", "tool_choice.allowed": "info"}),
         (MISTRAL, ToolChoice("required", allowed=["f"]), "any", ["f"], {"tool_choice.allowed": "info"}),
         (WRITER, ToolChoice("required"), "required", ["f", "g"], {}),
         (WRITER, ToolChoice("named", "g"), {"type": "function", "function": {"name": "g"}}, ["f", "g"], {}),

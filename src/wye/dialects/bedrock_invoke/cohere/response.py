@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-cohere-com
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from wye.canon.extras import FORM, extras_of, own_extras
@@ -90,10 +89,9 @@ def take_finish(members: JsonObject, called: bool) -> tuple[FinishReason | None,
     return "tool_calls" if reason == "stop" and called else reason, extras
 
 
-def encode_response(response: ChatResponse, losses: Losses, figures: Collection[str] = ()) -> JsonObject:
-    """Its body has no figures; `figures` are those that are told beside it."""
+def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
-    note_figures(response.usage, NAME, losses, figures)
+    note_figures(response.usage, NAME, losses)
     note_tier(response.service_tier, losses)
     own = dict(own_extras(response.extras, NAME, losses, "", "info"))
     form: Any = own.pop(FORM, {})

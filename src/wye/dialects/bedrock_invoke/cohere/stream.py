@@ -25,7 +25,6 @@ from wye.canon.extras import extras_of
 from wye.canon.fold import Fold
 from wye.canon.loss import Losses
 from wye.canon.parts import Text
-from wye.dialects.bedrock_invoke.answer import BY_BEDROCK
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.cohere.name import NAME
 from wye.dialects.bedrock_invoke.cohere.response import encode_response, formed, take_calls, take_finish
@@ -138,7 +137,7 @@ class Encoder:
                 return b""
 
     def _end(self) -> bytes:
-        whole = encode_response(self._answer.response(), self._losses, BY_BEDROCK)
+        whole = encode_response(self._answer.response(), self._losses)
         calls = whole.get("tool_calls")
         said = _frame("tool-calls-generation", {"tool_calls": calls}) if calls else b""
         end = {"is_finished": True, "event_type": "stream-end", "finish_reason": whole["finish_reason"]}
