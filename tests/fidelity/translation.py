@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tests.fidelity.corpus import as_sse, events_of
 from tests.fidelity.facts import Fact, facts, unsaid
-from wye.canon.events import Start
+from wye.canon.events import Event, Start
 from wye.canon.fold import fold
 from wye.canon.free_text import as_functions
 from wye.canon.loss import Loss, Losses
@@ -81,9 +81,8 @@ def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
     losses = Losses()
     start, headers = in_headers(other, Start("", "", None, told.usage, told.service_tier, told.extras), 5)
     said = other.encode_response(replace(told, service_tier=start.service_tier, extras=start.extras), losses)
-    return read(
-        told, other, losses, lambda: beside(other, headers, other.decode_response(json.decode(json.encode(said))))
-    )
+    body = json.decode(json.encode(said))
+    return read(told, other, losses, lambda: beside(other, headers, other.decode_response(body)))
 
 
 def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> list[Outcome]:
@@ -98,9 +97,10 @@ def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> li
         return [Outcome(fact, "refused", error.message) for fact in facts(told)]
     said, headers = b"", {}
     for event in events:
+        told_in_body: Event = event
         if isinstance(event, Start):
-            event, headers = in_headers(other, event, None)
-        said += encoder.encode(event)
+            told_in_body, headers = in_headers(other, event, None)
+        said += encoder.encode(told_in_body)
     return read(told, other, losses, lambda: beside(other, headers, fold(events_of(other, said, size))))
 
 

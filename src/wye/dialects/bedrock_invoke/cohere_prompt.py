@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from wye.canon.events import Finish
 from wye.canon.extras import FORM, extras_of, own_extras
 from wye.canon.loss import Losses
@@ -31,7 +29,6 @@ from wye.kernel.json import JsonObject, as_list, as_object
 
 NAME: Final = "bedrock_cohere_prompt"
 
-_REASONS = replace(REASONS, words={ours: word for ours, word in REASONS.words.items() if ours != "tool_calls"})
 _SETTINGS = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",

@@ -95,12 +95,6 @@ def encode_response(response: ChatResponse, losses: Losses) -> JsonObject:
     choice = only_choice(response, NAME, losses)
     note_figures(response.usage, NAME, losses)
     note_tier(response.service_tier, losses)
-    note_stop_sequence(choice.stop_sequence, choice.index, NAME, losses)
-    own_extras(choice.extras, NAME, losses, "choices[0]", "info")
-    if choice.logprobs is not None:
-        losses.add("logprobs", f"{NAME} does not tell probabilities", "info")
-    if choice.finish_reason not in (None, "stop", "content_filter"):
-        losses.add("choices[0].finish_reason", f"{NAME} has no word for {choice.finish_reason!r}")
     images: list[str] = []
     for i, part in enumerate(choice.parts):
         path = f"content[{i}]"
