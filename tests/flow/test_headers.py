@@ -120,6 +120,14 @@ def test_figures_of_headers_are_kept_with_the_answer() -> None:
         assert len(upstream.requests) == 1
 
 
+def test_figures_that_nobody_tells_are_not_made_up() -> None:
+    body = {"outputs": [{"text": "Hello", "stop_reason": "stop"}]}
+    with bedrock(json_body(body), cache={"ttl_s": 60}) as (_, server):
+        status, headers, said = wire.call(server.url, "/model/m/invoke", PROMPT)
+        assert (status, json.loads(said)) == (200, body)
+        assert list(figures(headers)) == ["x-amzn-bedrock-invocation-latency"]
+
+
 def test_how_to_serve_is_said_in_converse_s_body(served: tuple[str, FakeUpstream, WyeServer]) -> None:
     dialect, upstream, server = served
     status, headers, _ = wire.call(server.url, "/model/m/invoke", TITAN, headers=SERVED)
