@@ -18,6 +18,7 @@ from wye.canon.parts import Opaque, Thinking, ToolCall
 from wye.kernel.json import JsonError, decode, encode
 
 PREFIX = "wye1."
+_SEALED = b'"' + PREFIX.encode()
 MAX_SEAL_CHARS = 32 * 1024 * 1024
 """A longer text is no seal. The longest frame of a stream, sealed, is shorter."""
 
@@ -29,6 +30,11 @@ def seal(part: Sealable) -> str:
     """The part as one ASCII text. What the client keeps itself (a thought's text) need not be in it."""
     members = {name: value for name, value in msgspec.to_builtins(part).items() if value is not None}
     return PREFIX + base64.urlsafe_b64encode(encode(members)).rstrip(b"=").decode()
+
+
+def has_seals(body: bytes) -> bool:
+    """Whether there may be seals in the bytes of this JSON: nobody but Wye can read them."""
+    return _SEALED in body
 
 
 def unseal(text: str) -> Sealable | None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from wye.canon.seal import has_seals
 from wye.dialects.dialect import EmbeddingDialect, demand_whole
 from wye.gateway.cache.cache import AnswerCache
 from wye.gateway.cache.control import take_control
@@ -180,7 +181,7 @@ class Pipeline:
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         upstream = deployment.speaks(exchange.dialect)
         same = upstream is exchange.speaks and upstream is exchange.dialect
-        if same and deployment.provider.passthrough and exchange.listener is None:
+        if same and deployment.provider.passthrough and exchange.listener is None and not has_seals(exchange.body):
             return pass_through(exchange, deployment)
         if exchange.dialect.split is not None and exchange.listener is None:
             bodies = exchange.dialect.split(decode_body(exchange.body))

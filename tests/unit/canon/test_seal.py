@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wye.canon import seal as seals
 from wye.canon.parts import Opaque, Thinking, ToolCall
-from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, seal, unseal
+from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, has_seals, seal, unseal
+from wye.kernel.json import encode
 
 TEXT = st.text(st.characters(codec="utf-8"))
 MAYBE = st.none() | TEXT
@@ -77,3 +78,9 @@ def test_a_text_beyond_the_limit_is_no_seal(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(seals, "MAX_SEAL_CHARS", len(text) - 1)
     assert unseal(text) is None
     assert len(text) < MAX_SEAL_CHARS
+
+
+def test_seals_are_found_in_the_bytes_of_a_body() -> None:
+    sealed = seal(Thinking(signature="EqQB", origin="anthropic"))
+    assert has_seals(encode({"messages": [{"content": [{"type": "thinking", "signature": sealed}]}]}))
+    assert not has_seals(encode({"messages": [{"content": f"What is {sealed}?", "signature": "EqQB"}]}))
