@@ -67,11 +67,13 @@ def parse(whole: bytes) -> list[Frame]:
     if b"\r" in whole:
         whole = _LINE_END.sub(b"\n", whole)
     for block in whole.split(b"\n\n"):
-        # The two shapes that providers send, without a loop over lines.
-        head, broken, rest = block.partition(b"\n")
-        if not broken and head.startswith(b"data: "):
-            frames.append(Frame(head[6:]))
+        if not block:
             continue
+        # The two shapes that providers send, without a loop over lines.
+        if block.startswith(b"data: ") and b"\n" not in block:
+            frames.append(Frame(block[6:]))
+            continue
+        head, _, rest = block.partition(b"\n")
         if head.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
             frames.append(Frame(rest[6:], head[7:].decode("utf-8", "replace")))
             continue

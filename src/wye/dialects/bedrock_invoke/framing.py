@@ -130,6 +130,9 @@ class AwsEncoder:
         if isinstance(event, Failure):
             return encode_stream_error(event.error, "")
         wire = self._inner.encode(event)
+        at = wire.find(b"data: {")
+        if at >= 0 and wire.find(b"\n\n") == len(wire) - 2:
+            return _framed(wire[at + 6 : -2])  # nearly always it is one frame
         return b"".join([_framed(data) for data, _ in sse.parse(wire) if data != b"[DONE]"]) if wire else wire
 
 

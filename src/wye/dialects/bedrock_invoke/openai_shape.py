@@ -9,7 +9,6 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from wye.canon.events import Event
 from wye.canon.extras import own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Image, Part, Text, ToolCall, ToolResult
@@ -22,8 +21,8 @@ from wye.dialects.bedrock_invoke.turns import say_text, text_of
 from wye.dialects.dialect import Dialect, Quirks, StreamEncoder
 from wye.dialects.openai_chat import DIALECT as CHAT
 from wye.dialects.openai_chat.decoder import Decoder
-from wye.kernel import sse
-from wye.kernel.json import JsonObject, decode, encode
+from wye.dialects.openai_chat.encoder import Encoder
+from wye.kernel.json import JsonObject
 
 _PLACE = re.compile(r"messages\[\d+\]\.content\[\d+\]|tools\[\d+\]")
 _NOT_IN_THE_BODY = ("model", "stream", "stream_options")
@@ -87,8 +86,7 @@ def openai_family(shape: Shape) -> Dialect:
 
     def stream_encoder(request: ChatRequest, losses: Losses) -> StreamEncoder:
         # Bedrock always tells the figures.
-        encoder = CHAT.stream_encoder(replace(request, include_usage=True), losses)
-        return encoder if shape.write_chunk is None else _WritingEncoder(encoder, shape.write_chunk)
+        return Encoder(replace(request, include_usage=True), losses, shape.write_chunk)
 
     return bedrock_family(
         name=shape.name,
@@ -168,17 +166,3 @@ def _plain(message: Message, path: str, shape: Shape, losses: Losses, places: di
     if not shape.images and all(isinstance(part, Text) for part in parts):
         parts = [Text("\n".join(part.text for part in parts if isinstance(part, Text)))]
     return replace(message, parts=parts, name=None)
-
-
-class _WritingEncoder:
-    """Makes a family's chunks of OpenAI's."""
-
-    def __init__(self, inner: StreamEncoder, write: Callable[[JsonObject], JsonObject]) -> None:
-        self._inner = inner
-        self._write = write
-
-    def encode(self, event: Event) -> bytes:
-        return b"".join([self._exchanged(data, name) for data, name in sse.parse(self._inner.encode(event))])
-
-    def _exchanged(self, data: bytes, name: str | None) -> bytes:
-        return CHAT.tap.terminator if data == b"[DONE]" else sse.frame(encode(self._write(decode(data))), name)

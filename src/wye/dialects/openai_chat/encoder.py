@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/chat/streaming
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from msgspec.structs import replace
@@ -50,13 +51,21 @@ from wye.dialects.openai_tap import DONE
 from wye.dialects.openai_usage import encode_usage
 from wye.kernel import clock
 from wye.kernel.ids import new_id
-from wye.kernel.json import JsonObject, encode
+from wye.kernel.json import JsonObject, Raw, encode
+
+
+_TEXT = Raw(b"\0")
+"""Stands for the JSON of a text: no JSON holds this byte."""
 
 
 class Encoder:
     """Implements `dialects.dialect.StreamEncoder`: one id in all chunks, the role in the first of each choice."""
 
-    def __init__(self, request: ChatRequest, losses: Losses) -> None:
+    def __init__(
+        self, request: ChatRequest, losses: Losses, adapt: Callable[[JsonObject], JsonObject] | None = None
+    ) -> None:
+        """`adapt` makes of a chunk's members one whose choices have other names."""
+        self._adapt = adapt
         self._model = request.model
         self._include_usage = bool(request.include_usage)
         self._losses = losses
@@ -74,7 +83,7 @@ class Encoder:
                 if choice is None or self._members:
                     return self._delta(event.choice, {"content": event.text})
                 choice.said += len(event.text)
-                return b'%b{"content":%b}%b' % (choice.prefix, encode(event.text), choice.suffix)
+                return b"%b%b%b" % (choice.prefix, encode(event.text), choice.suffix)
             case TextDelta():
                 own_extras(event.extras, NAME, self._losses, _path(event), "info")
                 self._choice(event.choice).said += len(event.text)
@@ -135,25 +144,28 @@ class Encoder:
     def _choice(self, index: int) -> _Choice:
         found = self._choices.get(index)
         if found is None:
-            usage = b',"usage":null' if self._include_usage else b""
-            found = self._choices[index] = _Choice(self._prefix + usage, index)
+            before, after = self._said([_choice(index, {"content": _TEXT})]).split(bytes(_TEXT))
+            found = self._choices[index] = _Choice(before, after)
         return found
 
     def _chunk(self, choices: list[JsonObject], **members: Any) -> bytes:
         if self._members:
             members = {**self._members, **members}
             self._members = {}
+        return self._said(choices, **members)
+
+    def _said(self, choices: list[JsonObject], **members: Any) -> bytes:
         if self._include_usage:
             members.setdefault("usage", None)
-        return b"%b,%b\n\n" % (self._prefix, encode({"choices": choices, **members})[1:])
+        chunk = {"choices": choices, **members}
+        return b"%b,%b\n\n" % (self._prefix, encode(self._adapt(chunk) if self._adapt else chunk)[1:])
 
     def _delta(self, index: int, delta: JsonObject, /, **members: Any) -> bytes:
         choice = self._choice(index)
         if not choice.begun:
             choice.begun = True
             delta = {"role": "assistant", "content": "", "refusal": None, **delta}
-        said: JsonObject = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-        return self._chunk([{**said, **members}])
+        return self._chunk([{**_choice(index, delta), **members}])
 
     def _part(self, index: int, part: Part, at: int) -> bytes:
         choice = self._choice(at)
@@ -258,12 +270,16 @@ def _path(event: Delta | PartEnd) -> str:
     return f"choices[{event.choice}].message.content[{event.index}]"
 
 
-class _Choice:
-    """What must be known of one choice to continue it. `prefix` and `suffix` stand around a plain chunk's delta."""
+def _choice(index: int, delta: JsonObject) -> JsonObject:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
 
-    def __init__(self, prefix: bytes, index: int) -> None:
-        self.prefix = b'%b,"choices":[{"index":%d,"delta":' % (prefix, index)
-        self.suffix = b',"logprobs":null,"finish_reason":null}]}\n\n'
+
+class _Choice:
+    """What must be known of one choice to continue it. `prefix` and `suffix` stand around a plain chunk's text."""
+
+    def __init__(self, prefix: bytes, suffix: bytes) -> None:
+        self.prefix = prefix
+        self.suffix = suffix
         self.begun = False
         self.said = 0
         """Characters of text so far."""

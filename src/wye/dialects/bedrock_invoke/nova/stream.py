@@ -205,6 +205,13 @@ class Encoder:
         self._report: JsonObject = {}
 
     def encode(self, event: Event) -> bytes:
+        if isinstance(event, TextDelta) and event.choice == 0 and not event.extras and not event.logprobs:
+            # Nearly every event of a stream.
+            block = self._open.get(event.index)
+            if block is None:
+                return b""
+            block.said = True
+            return b'%b{"text":%b}}}\n\n' % (block.head, encode(event.text))
         if not isinstance(event, Start | UsageReport | Aside | Ping | End | Failure) and event.choice != 0:
             self._losses.add(f"choices[{event.choice}]", f"{NAME} gives one answer")
             return b""
