@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/weights.txt
 
-.PHONY: help install serve test check bench fmt lock clean
+.PHONY: help install serve test check bench bench-translation fmt lock clean
 
 help: ## Show what can be done
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## Set everything up in .venv: locked dependencies, the local model, the command .venv/bin/wye
 
@@ -31,6 +31,9 @@ check: $(READY) ## Lint, types, architecture
 
 bench: $(READY) ## Measure the relay against nginx in the same run
 	@$(BIN)/python -m benchmarks.relay $(ARGS)
+
+bench-translation: $(READY) ## Measure what it costs to say a stream in another dialect, for every pair
+	@$(BIN)/python -m benchmarks.translation $(ARGS)
 
 fmt: $(READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .

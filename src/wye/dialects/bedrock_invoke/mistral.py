@@ -26,8 +26,9 @@ def _read_answer(body: JsonObject) -> JsonObject:
         choice = as_object(value)
         if choice is None or "stop_reason" not in choice:
             return value
-        left = {name: member for name, member in choice.items() if name != "stop_reason"}
-        return {**left, "finish_reason": choice.get("finish_reason") or choice["stop_reason"]}
+        left = {**choice, "finish_reason": choice.get("finish_reason") or choice["stop_reason"]}
+        del left["stop_reason"]
+        return left
 
     return _with_choices(body, read)
 

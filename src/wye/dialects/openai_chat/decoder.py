@@ -44,7 +44,7 @@ from wye.kernel.sse import Frame, SseDecoder
 _REPEATED = frozenset(
     {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "usage", "obfuscation"}
 )
-_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+_PLAIN_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
 
 
 class Decoder:
@@ -176,7 +176,9 @@ class _Choice:
 
     def read(self, members: JsonObject, events: list[Event]) -> None:
         delta = as_object(members.get("delta")) or as_object(members.get("message")) or {}
-        if len(delta) == 1 and self._open >= 0 and self._kind is Text and members.keys() <= _PLAIN_CHOICE:
+        # Some servers say in every chunk whose words these are.
+        plain = len(delta) == 1 or (len(delta) == 2 and delta.get("role") == "assistant")
+        if plain and self._open >= 0 and self._kind is Text and members.keys() <= _PLAIN_CHOICE:
             # Nearly every chunk: a piece of the text that is already open.
             text = delta.get("content")
             if text and isinstance(text, str) and not members.get("logprobs") and not members.get("finish_reason"):

@@ -53,7 +53,6 @@ from wye.kernel import clock
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, Raw, encode
 
-
 _TEXT = Raw(b"\0")
 """Stands for the JSON of a text: no JSON holds this byte."""
 
