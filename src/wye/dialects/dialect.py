@@ -85,6 +85,10 @@ class Quirks(msgspec.Struct, frozen=True):
     custom_tools: bool = False
     """Whether tools of free text are understood, where the dialect has them; functions of one text stand for them
     elsewhere."""
+    reasoning_member: str = "reasoning_content"
+    """Where chat models are shown their earlier reasoning again; "" where any such member is refused."""
+    reasoning_details: bool = True
+    """Whether `reasoning_details`, which may hold any vendor's reasoning, are understood or at least not refused."""
     default_max_tokens: int = 4096
     """Sent where the dialect requires a limit and the caller gave none."""
 

@@ -60,7 +60,7 @@ class _Abilities(msgspec.Struct, frozen=True):
 
 class LocalProvider:
     passthrough = False
-    quirks = Quirks(max_tokens_key="max_tokens", developer_role=False, stream_usage=True)
+    quirks = Quirks(reasoning_details=False)
 
     def __init__(self, name: str, dialect: Dialect, engine: Engine, transport: Transport) -> None:
         """`dialect` is openai_chat: what the engine's HTTP server speaks."""

@@ -13,6 +13,7 @@ from typing import Any
 from wye.canon.extras import extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Thinking
+from wye.dialects.dialect import Quirks
 from wye.dialects.openai_chat.name import NAME
 from wye.kernel.json import JsonObject, as_list, as_object
 
@@ -124,6 +125,19 @@ def encode_thinking(thoughts: list[tuple[str, Thinking]], losses: Losses) -> Jso
     if any(must_come_back(thought) for _, thought in thoughts):
         found = (encode_details(thought, index, losses, at) for index, (at, thought) in enumerate(thoughts))
         members["reasoning_details"] = [detail for details in found for detail in details]
+    return members
+
+
+def encode_history(thoughts: list[tuple[str, Thinking]], losses: Losses, path: str, quirks: Quirks) -> JsonObject:
+    """The same for an upstream, as far as it takes back what models thought."""
+    members = encode_thinking(thoughts, losses)
+    text = members.pop("reasoning_content", None)
+    if text is not None and quirks.reasoning_member:
+        members[quirks.reasoning_member] = text
+    elif text is not None:
+        losses.add(f"{path}.reasoning_content", "the upstream takes no earlier reasoning", "info")
+    if not quirks.reasoning_details and members.pop("reasoning_details", None):
+        losses.add(f"{path}.reasoning_details", "the upstream takes back no signatures and no encrypted reasoning")
     return members
 
 

@@ -17,7 +17,7 @@ from wye.dialects.openai_chat.content import (
     mark_last,
 )
 from wye.dialects.openai_chat.name import NAME
-from wye.dialects.openai_chat.reasoning import encode_thinking, take_thinking
+from wye.dialects.openai_chat.reasoning import encode_history, take_thinking
 from wye.dialects.openai_chat.response import add_tier, drop_empty
 from wye.dialects.openai_chat.tools import (
     decode_tool_choice,
@@ -283,7 +283,9 @@ def _encode_messages(request: ChatRequest, losses: Losses, quirks: Quirks) -> li
             if not others:
                 continue
         if message.role == "assistant":
-            said = _encode_assistant(others, losses, path)
+            said = _encode_assistant(others, losses, path, quirks)
+            if not said:
+                continue
         else:
             role = "system" if message.role == "developer" and not quirks.developer_role else message.role
             said = {"role": role, "content": encode_content(others, losses, f"{path}.content")}
@@ -323,7 +325,8 @@ def _encode_results(parts: list[Part], media: list[JsonObject], losses: Losses, 
     return results
 
 
-def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObject:
+def _encode_assistant(parts: list[Part], losses: Losses, path: str, quirks: Quirks) -> JsonObject:
+    """The message; empty where it would hold nothing but reasoning that the upstream does not take."""
     thoughts: list[tuple[str, Thinking]] = []
     content: list[JsonObject] = []
     calls: list[JsonObject] = []
@@ -347,9 +350,11 @@ def _encode_assistant(parts: list[Part], losses: Losses, path: str) -> JsonObjec
                         losses.add(at, f"{NAME} has text before tool calls: their order is lost", "info")
             case _:
                 raise cannot_say(NAME, f"{type(part).__name__.lower()} from the assistant", at)
-    others.update(encode_thinking(thoughts, losses))
+    others.update(encode_history(thoughts, losses, path, quirks))
     if calls:
         others["tool_calls"] = calls
+    if not content and not others and len(thoughts) == len(parts) > 0:
+        return {}
     if parts and not content and not others:
         raise cannot_say(NAME, "a message that holds nothing else", f"{path}.content")
     said_otherwise = others.keys() & {"tool_calls", "audio", "refusal"}

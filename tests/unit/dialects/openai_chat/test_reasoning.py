@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from wye.canon.loss import Losses
-from wye.canon.parts import Text, Thinking
+from wye.canon.parts import Part, Text, Thinking
+from wye.canon.request import ChatRequest, Message
 from wye.dialects.dialect import Quirks
 from wye.dialects.openai_chat import DIALECT
 
@@ -141,3 +142,31 @@ def test_reasoning_that_is_not_understood_stays_whole(details: Any) -> None:
     losses = Losses()
     assert DIALECT.encode_request(DIALECT.decode_request(wire), losses, Quirks()) == wire
     assert losses == []
+
+
+def said_back(quirks: Quirks, *parts: Part) -> tuple[list[dict[str, Any]], list[str]]:
+    losses = Losses()
+    turns = [Message("user", [Text("Hi")]), Message("assistant", list(parts))]
+    body = DIALECT.encode_request(ChatRequest(model="m", messages=turns), losses, quirks)
+    return body["messages"][1:], [loss.field for loss in losses]
+
+
+@pytest.mark.parametrize(
+    ("member", "details", "said", "lost"),
+    [
+        ("reasoning_content", True, {"reasoning_content", "reasoning_details"}, set()),
+        ("reasoning", True, {"reasoning", "reasoning_details"}, set()),
+        ("reasoning", False, {"reasoning"}, {"reasoning_details"}),
+        ("", False, set(), {"reasoning_content", "reasoning_details"}),
+    ],
+)
+def test_an_upstream_gets_back_what_it_takes_of_earlier_reasoning(
+    member: str, details: bool, said: set[str], lost: set[str]
+) -> None:
+    quirks = Quirks(reasoning_member=member, reasoning_details=details)
+    (answer,), losses = said_back(quirks, Thinking("a", "s", origin="anthropic"), Text("b"))
+    assert answer.keys() == {"role", "content"} | said
+    assert {field.rpartition(".")[2] for field in losses} == lost
+    # A message of nothing else is left out where nothing of it is taken.
+    alone, _ = said_back(quirks, Thinking("a", "s", origin="anthropic"))
+    assert [message.keys() - {"role", "content"} for message in alone] == ([said] if said else [])
