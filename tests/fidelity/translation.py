@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from tests.fidelity.corpus import as_sse, events_of
+from tests.fidelity.corpus import MODEL, as_sse, events_of
 from tests.fidelity.facts import Fact, facts, unsaid
 from wye.canon.events import Event, Start
 from wye.canon.fold import fold
@@ -25,7 +25,6 @@ from wye.kernel import json
 from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused
 
 State = Literal["carried", "lost", "refused", "silent"]
-MODEL = "m-1"
 
 
 class Outcome(NamedTuple):
@@ -87,7 +86,7 @@ def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
 
 def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> list[Outcome]:
     """An upstream's stream, in pieces of `size` bytes, for a client that speaks another dialect."""
-    one, other = as_sse(one), as_sse(other)
+    other = as_sse(other)
     losses = Losses()
     events = events_of(one, wire, size)
     told = fold(events)
@@ -123,7 +122,7 @@ def beside(dialect: Dialect, headers: dict[bytes, bytes], answer: ChatResponse) 
 
 def read(told: ChatResponse, other: Dialect, losses: Losses, decode: Callable[[], ChatResponse]) -> list[Outcome]:
     try:
-        return judged(told, opened(decode()), other, losses)
+        return judged(opened(told), opened(decode()), other, losses)
     except UpstreamRefused:
         # An answer that an error ended is one that failed.
         assert told.choices[0].finish_reason == "error"
@@ -172,7 +171,10 @@ def _unsealed(part: Part) -> Part:
     if not isinstance(part, Thinking):
         return part
     found = unseal(part.signature or part.redacted or "")
-    return replace(found, text=part.text) if isinstance(found, Thinking) else found or part
+    # A seal may hold one that another Wye made, behind this one.
+    return (
+        part if found is None else _unsealed(replace(found, text=part.text) if isinstance(found, Thinking) else found)
+    )
 
 
 def numbered(said: Any) -> Any:
@@ -201,11 +203,17 @@ def judged(
     for fact in whole:
         if fact not in missing or _needs_no_words(fact, other):
             outcomes.append(Outcome(fact, "carried"))
-        elif loss := next((loss for loss in losses if covers(loss, fact, heard)), None):
+        elif loss := _loss_of(fact, whole, heard, losses):
             outcomes.append(Outcome(fact, "lost", loss.reason, loss.severity))
         else:
             outcomes.append(Outcome(fact, "silent"))
     return outcomes
+
+
+def _loss_of(fact: Fact, whole: list[Fact], heard: list[Fact], losses: Losses) -> Loss | None:
+    """The loss that tells of a fact, or of another that says the same: which of two is missing cannot be seen."""
+    same = [fact, *(other for other in whole if other[2:] == fact[2:])]
+    return next((loss for one in same for loss in losses if covers(loss, one, heard)), None)
 
 
 _OWN_WORDS: list[tuple[re.Pattern[str], Any]] = [

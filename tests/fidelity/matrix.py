@@ -1,0 +1,40 @@
+"""The matrix: dialect in x dialect out x {request, answer, stream} x feature; each cell from all cases that tell it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal, NamedTuple
+
+from tests.fidelity import corpus, translation
+from tests.fidelity.corpus import Kind
+from tests.fidelity.translation import Outcome
+from wye.dialects.registry import DIALECTS
+
+KINDS: tuple[Kind, ...] = ("requests", "responses", "streams")
+Verdict = Literal["carried", "partly", "lost", "refused", "silent"]
+
+
+class Told(NamedTuple):
+    case: str
+    outcome: Outcome
+
+
+@cache
+def told(one: str, other: str, kind: Kind) -> list[Told]:
+    """What became of every fact of a dialect's cases in another dialect."""
+    say = {"requests": translation.request, "responses": translation.answer, "streams": translation.stream}[kind]
+    return [
+        Told(case.name, outcome)
+        for case in corpus.cases(one, kind)
+        for outcome in say(DIALECTS[one], DIALECTS[other], case.wire)
+    ]
+
+
+def cell(one: str, other: str, kind: Kind, feature: str) -> Verdict | None:
+    """None where the first dialect has no words for the feature."""
+    states = {item.outcome.state for item in told(one, other, kind) if item.outcome.fact.feature == feature}
+    if "silent" in states:
+        return "silent"
+    if "carried" in states:
+        return "carried" if len(states) == 1 else "partly"
+    return "refused" if "refused" in states else "lost" if states else None
