@@ -171,6 +171,8 @@ class ResponsesAgent:
                 ),
                 {"type": "custom", "name": "apply_patch", "description": "Edits files.", "format": GRAMMAR},
                 {"type": "namespace", "name": "mcp__docs", "description": "Documents.", "tools": inner},
+                {"type": "web_search", "external_web_access": False},
+                {"type": "tool_search", "execution": "client", "description": "Finds tools.", "parameters": {}},
             ],
             "tool_choice": "auto",
             "parallel_tool_calls": True,
