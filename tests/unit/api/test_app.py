@@ -267,8 +267,13 @@ async def test_a_caller_that_cannot_be_told_is_not_told_why(caplog: pytest.LogCa
     stream = StreamDouble(b"one", b"two")
     app, pipeline = make(lambda _: stream)
 
+    messages = [{"type": "http.request", "body": b"{}"}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"{}"}
+        if messages:
+            return messages.pop()
+        await asyncio.sleep(30)
+        raise AssertionError
 
     async def send(message: Any) -> None:
         raise ConnectionResetError
