@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from wye.drivers.http import HttpTransport
 from wye.drivers.memory.limiter import MemoryLimiter
 from wye.drivers.memory.responses import MemoryResponses
 from wye.drivers.memory.state import MemoryState
+from wye.drivers.socket.server import StateServer
+from wye.drivers.socket.state import SocketState
 from wye.engines.llama_cpp.engine import LlamaCppEngine
+from wye.engines.machine import usable_memory_bytes
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
@@ -47,11 +51,14 @@ from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 
 
-def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) -> App:
+def create_app(
+    config: Config | Mapping[str, Any] | Path | str | None = None, *, state_socket: Path | None = None
+) -> App:
     """The ASGI application.
 
     `config` is a Config, the values of a `wye.yaml`, or the path of one; None reads `./wye.yaml` and the environment as
-    `wye serve` does. Raises ConfigError. Nothing is started before the server's lifespan begins.
+    `wye serve` does. `state_socket` is where `keep_state` serves what several workers share. Raises ConfigError.
+    Nothing is started before the server's lifespan begins.
     """
     match config:
         case Config():
@@ -94,9 +101,9 @@ def create_app(config: Config | Mapping[str, Any] | Path | str | None = None) ->
         local_models=lambda: [model.id for model in engine.models()] if engine is not None else [],
         clocks=Clocks(),
     )
-    state = make_state(config)
+    state = make_state(config, state_socket)
     kept = state
-    if config.cache.store == "memory" and state.shared:
+    if config.cache.store == "memory" and config.redis.url is not None:
         kept = MemoryState(config.cache.max_mb * MiB)
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
@@ -145,13 +152,13 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
     )
 
 
-def make_state(config: Config) -> State:
-    """What replicas share. Raises ConfigError, MissingExtra."""
+def make_state(config: Config, state_socket: Path | None = None) -> State:
+    """What replicas and workers share. Raises ConfigError, MissingExtra."""
     url = config.redis.url
     if url is None:
         if config.cache.store == "redis":
             raise ConfigError("cache.store is redis: set redis.url or REDIS_URL")
-        return MemoryState(config.cache.max_mb * MiB)
+        return SocketState(state_socket) if state_socket is not None else MemoryState(config.cache.max_mb * MiB)
     try:
         from wye.drivers.redis.state import RedisState  # noqa: PLC0415 - an extra, imported only when used
     except ImportError:
@@ -162,15 +169,21 @@ def make_state(config: Config) -> State:
         raise ConfigError(f"redis.url cannot be used: {error}") from None
 
 
+def keep_state(config: Config, listener: socket.socket) -> None:
+    """Keep what workers share where there is no Redis; for a process that does nothing else, until it is ended."""
+    asyncio.run(StateServer(MemoryState(config.cache.max_mb * MiB), listener).run())
+
+
 def make_engine(config: Config) -> LlamaCppEngine:
     """The local engine, started by the application's lifespan or by whoever asks it for a model."""
-    local = config.local
+    local, workers = config.local, config.server.workers
+    limit_bytes = int(local.memory_limit_gb * 1024**3) if local.memory_limit_gb else usable_memory_bytes() * 3 // 4
     return LlamaCppEngine(
         local_cards(config),
         make_weights(config),
         slots=local.max_concurrent,
         context_length=local.context_length,
-        memory_limit_bytes=int(local.memory_limit_gb * 1024**3) if local.memory_limit_gb else None,
+        memory_limit_bytes=limit_bytes // max(1, workers),
         preload=local.preload if local.preload is not None else ([] if config.routes else [DEFAULT_LOCAL_MODEL]),
     )
 

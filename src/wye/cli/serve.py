@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -20,9 +22,15 @@ from wye.kernel.errors import ConfigError
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [default: 8000]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer. [default: 1]")
 @config_options
 def command(
-    host: str | None, port: int | None, log_level: str | None, config_file: Path | None, env_file: Path | None
+    host: str | None,
+    port: int | None,
+    log_level: str | None,
+    workers: int | None,
+    config_file: Path | None,
+    env_file: Path | None,
 ) -> None:
     """Start the server.
 
@@ -33,11 +41,24 @@ def command(
     config = load_config(
         file=config_file,
         env_file=env_file,
-        flags={("server", "host"): host, ("server", "port"): port, ("server", "log_level"): log_level},
+        flags={
+            ("server", "host"): host,
+            ("server", "port"): port,
+            ("server", "log_level"): log_level,
+            ("server", "workers"): workers,
+        },
     )
     refuse_open(config)
+    if config.server.workers < 1:
+        raise ConfigError(f"server.workers: {config.server.workers} processes cannot answer; 1 or more can")
+    if config.server.workers > 1 and not hasattr(os, "fork"):
+        raise ConfigError("server.workers: this system cannot fork processes; start with 1, or several servers")
     listener = bind(config)
-    run(config, listener)
+    logging.basicConfig(level=config.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    if config.server.workers == 1:
+        run(config, listener)
+    else:
+        run_workers(config, listener)
 
 
 def refuse_open(config: Config) -> None:
@@ -76,11 +97,40 @@ def run(config: Config, listener: socket.socket) -> None:
     # To be told to stop is no failure. uvicorn raises the signal once more when it has stopped.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    logging.basicConfig(level=config.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     app = create_app(config)
     for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
         click.echo(line)
     make_server(app, config.server.grace_s).run(sockets=[listener])
+
+
+def run_workers(config: Config, listener: socket.socket) -> None:
+    """The same, with `server.workers` processes. What they share is in Redis where it is configured, else in one more
+    process."""
+    from wye.api.http.server import make_server
+    from wye.cli.workers import Workers
+    from wye.drivers.socket.server import listen
+    from wye.engines.llama_cpp.engine import private_folder
+    from wye.wiring import create_app, keep_state
+
+    app = create_app(config)  # what is wrong is told once, before anything is started
+    for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
+        click.echo(line)
+    folder = private_folder()
+    path = folder / "state.sock" if config.redis.url is None else None
+    shared = listen(path) if path is not None else None
+
+    def work() -> None:
+        make_server(create_app(config, state_socket=path), config.server.grace_s).run(sockets=[listener])
+
+    def keep() -> None:
+        listener.close()
+        if shared is not None:
+            keep_state(config, shared)
+
+    try:
+        Workers(config.server.workers, work, keep if shared is not None else None, config.server.grace_s).run(listener)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -92,10 +142,12 @@ def greeting(config: Config, port: int, models: list[str]) -> list[str]:
     url = url_of(config, port)
     key = "needed" if config.server.api_key else "not needed"
     listed = ", ".join(models[:6]) + (f" and {len(models) - 6} more" if len(models) > 6 else "")
+    own = ", each with local models of its own" if config.local.enabled else ""
     return [
         f"Wye listens on {url}",
         f"  models    {listed or 'none: configure a route or a provider'}",
         f"  API key   {key}",
+        *([f"  workers   {config.server.workers}{own}"] if config.server.workers > 1 else []),
         f"  OpenAI    base_url={url}/v1",
         f"  Anthropic base_url={url}",
         f"  pages     {url}/docs  {url}/health",

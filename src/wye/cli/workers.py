@@ -33,8 +33,8 @@ _log = logging.getLogger("wye")
 
 
 class Workers:
-    """`work` is what each of `count` processes does; `keep` is done by one more, which they need, and which outlives
-    them. Each ends on SIGTERM."""
+    """`work` is what each of `count` processes does, until SIGTERM; `keep` is done by one more, which they need, and
+    which is killed when they are gone."""
 
     def __init__(self, count: int, work: Callable[[], None], keep: Callable[[], None] | None, grace_s: float) -> None:
         self._count = count
@@ -72,9 +72,9 @@ class Workers:
             now_s = clock.monotonic_s()
             if now_s >= resume_s:
                 if self._keep is not None and self._keeper is None:
-                    self._keeper = self._fork(self._keep)
+                    self._keeper = self._fork(self._keep, signal.SIGKILL)
                 while len(self._workers) < self._count:
-                    self._workers.add(self._fork(self._work))
+                    self._workers.add(self._fork(self._work, signal.SIGTERM))
             signals = self._wait(resume_s - now_s if resume_s > now_s else None)
             if signal.SIGTERM in signals or signal.SIGINT in signals:
                 return None
@@ -90,6 +90,7 @@ class Workers:
     def _end(self) -> None:
         """Have running answers finish within the grace time; then nothing is left. A second SIGINT ends at once."""
         self._send(signal.SIGTERM)
+        self._reap()
         until_s = clock.monotonic_s() + self._grace_s + _MARGIN_S
         while self._workers and (left_s := until_s - clock.monotonic_s()) > 0:
             signals = self._wait(left_s)
@@ -98,7 +99,7 @@ class Workers:
                 self._send(signal.SIGINT)
         self._send(signal.SIGKILL)
         if self._keeper is not None:
-            os.kill(self._keeper, signal.SIGTERM)
+            os.kill(self._keeper, signal.SIGKILL)
         for pid in [*self._workers, *([self._keeper] if self._keeper is not None else [])]:
             os.waitpid(pid, 0)
 
@@ -126,7 +127,8 @@ class Workers:
                     self._keeper = None
         return ended
 
-    def _fork(self, work: Callable[[], None]) -> int:
+    def _fork(self, work: Callable[[], None], ending: int) -> int:
+        """A child that does this, and to which `ending` happens when its parent is gone."""
         # No signal may reach the child before it has its own ways to take them.
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         pid = os.fork()
@@ -137,13 +139,14 @@ class Workers:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, _leave)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the parent says what it means
+            # A terminal and some process managers signal the whole group: only a worker takes that for itself.
+            signal.signal(signal.SIGTERM, _leave if ending == signal.SIGTERM else signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
             os.close(self._held)
             self._woken.close()
             self._waker.close()
-            threading.Thread(target=_end_with, args=(self._lifeline,), daemon=True).start()
+            threading.Thread(target=_end_with, args=(self._lifeline, ending), daemon=True).start()
             reseed()
             work()
             status = 0
@@ -155,9 +158,9 @@ class Workers:
             os._exit(status)  # what the parent has open is the parent's to close
 
 
-def _end_with(lifeline: int) -> None:
+def _end_with(lifeline: int, ending: int) -> None:
     os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), ending)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

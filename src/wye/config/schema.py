@@ -36,6 +36,9 @@ class ServerConfig(Setting):
     """Largest request body, in MiB; a larger one is refused with 413."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much to log."""
+    workers: int = 1
+    """Processes that answer, of `wye serve`. The cache and who is cooling down are shared; local models (in their part
+    of the memory), limits per key, kept Responses, `/stats` and `/metrics` are each process's own."""
     grace_s: float = 30.0
     """How long running answers may take to finish after a SIGTERM, in seconds."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket import frames
-from wye.drivers.socket.server import StateServer
+from wye.drivers.socket.server import StateServer, listen
 from wye.drivers.socket.state import SocketState
 from wye.kernel import clock
 from wye.ports.state import StateAway
@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def server(path: Path) -> AsyncIterator[StateServer]:
-    made = StateServer(MemoryState(), path)
+    made = StateServer(MemoryState(), listen(path))
     await made.start()
     yield made
     await made.stop()
@@ -84,7 +84,7 @@ async def test_away_is_said_at_once_and_it_comes_back(path: Path, server: StateS
     with pytest.raises(StateAway):
         await state.get("a")
     assert clock.monotonic_s() - begun_s < 0.05
-    again = StateServer(MemoryState(), path)
+    again = StateServer(MemoryState(), listen(path))
     await again.start()
     await until(lambda: state.away is None)
     assert backs == ["back"]
@@ -98,7 +98,7 @@ async def test_nobody_there_at_the_start_is_no_failure(path: Path) -> None:
     await state.start()
     with pytest.raises(StateAway, match="each process is on its own"):
         await state.put("a", b"one", 60)
-    server = StateServer(MemoryState(), path)
+    server = StateServer(MemoryState(), listen(path))
     await server.start()
     await until(lambda: state.away is None)
     await state.put("a", b"one", 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,20 @@ from wye.drivers.socket.frames import LARGEST, Told, decode_asked, frame_of, rea
 from wye.ports.state import State
 
 
+def listen(path: Path) -> socket.socket:
+    """The socket for a server. Whoever calls before the server is there waits for it a moment, and is not refused."""
+    listener = socket.socket(socket.AF_UNIX)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
 class StateServer:
-    def __init__(self, state: State, path: Path) -> None:
+    def __init__(self, state: State, listener: socket.socket) -> None:
         self._state = state
-        self._path = path
+        self._listener = listener
         self._operations: dict[str, Callable[..., Awaitable[Any]]] = {
             "get": state.get,
             "put": state.put,
@@ -33,17 +44,19 @@ class StateServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Raises OSError when the path is not to be had. What a server that died has left there is replaced."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=self._listener)
 
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
             for caller in self._callers:
                 caller.transport.abort()
-            self._path.unlink(missing_ok=True)
             self._server = None
+
+    async def run(self) -> None:
+        """Until the process ends."""
+        await self.start()
+        await asyncio.Event().wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._callers.add(writer)

@@ -203,7 +203,7 @@ class LlamaCppEngine:
 
     def _settings(self, card: ModelCard, path: Path, memory_bytes: int) -> ChildSettings:
         if self._folder is None:
-            self._folder = _private_folder()
+            self._folder = private_folder()
         # A number, not the model's name, so that the path is short. A new one each time: who remembers something about
         # an address is never wrong.
         socket_path = self._folder / f"{next(self._numbers)}.sock"
@@ -231,7 +231,7 @@ class LlamaCppEngine:
             )
 
 
-def _private_folder() -> Path:
+def private_folder() -> Path:
     """A folder for sockets that only this user may enter."""
     usual = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="wye-", dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"))  # noqa: S108 - mkdtemp is safe there
