@@ -101,7 +101,7 @@ def test_fifty_at_once_make_one_call(
     upstreams[0].script = lambda _: event_stream(slowly)
     configure(upstreams[:1], request.getfixturevalue("redis_url") if store == "redis" else None, cache={})
     server = serve("--workers", "2")
-    assert len(children_of(server)) == (3 if store == "socket" else 2)
+    until(lambda: len(children_of(server)) == (3 if store == "socket" else 2))
     with ThreadPoolExecutor(50) as pool:
         told = list(pool.map(lambda _: ask(server, "chat", stream=True), range(50)))
     assert len(upstreams[0].requests) == 1
@@ -116,7 +116,7 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve, upstreams: list[FakeU
     upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
     configure(upstreams[:1])
     server = serve("--workers", "2")
-    assert answers(server)
+    until(lambda: len(children_of(server)) == 3)
     before = children_of(server)
     os.kill(before[1], signal.SIGKILL)
     until(lambda: before[1] not in children_of(server))
@@ -133,6 +133,7 @@ def test_without_what_they_share_they_answer_and_it_comes_back(serve: Serve, ups
     configure(upstreams[:1], cache={})
     server = serve("--workers", "2")
     assert ask(server, "chat", stream=False)[0] == "miss"
+    until(lambda: len(children_of(server)) == 3)
     os.kill(children_of(server)[0], signal.SIGKILL)
     assert all(ask(server, "chat", stream=False, seed=seed)[0] in {"miss", "hit"} for seed in range(10))
     until(lambda: not json.loads(wire.call(server.url, "/health")[2])["checks"])
