@@ -132,6 +132,52 @@ def test_an_answer_that_cannot_be_forgotten_upstream_is_still_there(start: Start
     assert wire.call(url, f"{PATH}/resp_native1")[0] == 200
 
 
+QUEUED = {**NATIVE, "status": "queued", "background": True, "output": []}
+
+
+def test_an_answer_that_its_upstream_makes_in_the_background_is_asked_for_there(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    done = {**NATIVE, "background": True}
+    upstream.queue.extend(map(json_body, [QUEUED, {**QUEUED, "status": "in_progress"}, done]))
+    url = start(("openai", upstream)).url
+    assert ask(url, input="Hi", background=True)[1]["status"] == "queued"
+    shown = [json.loads(wire.call(url, f"{PATH}/{NATIVE['id']}")[2]) for _ in range(3)]
+    assert [answer["status"] for answer in shown] == ["in_progress", "completed", "completed"]
+    assert shown[-1] == done
+    assert [(heard.method, heard.path) for heard in upstream.requests] == [
+        ("POST", "/v1/responses"),
+        ("GET", f"/v1/responses/{NATIVE['id']}"),
+        ("GET", f"/v1/responses/{NATIVE['id']}"),
+    ]
+
+
+def test_an_answer_in_the_background_is_cancelled_at_its_upstream(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.extend(map(json_body, [QUEUED, {**QUEUED, "status": "cancelled"}]))
+    url = start(("openai", upstream)).url
+    ask(url, input="Hi", background=True)
+    path = f"{PATH}/{NATIVE['id']}"
+    for _ in range(2):
+        status, _, body = wire.call(url, f"{path}/cancel", b"")
+        assert (status, json.loads(body)["status"]) == (200, "cancelled")
+    assert json.loads(wire.call(url, path)[2])["status"] == "cancelled"
+    assert [heard.path for heard in upstream.requests[1:]] == [f"{path}/cancel"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(json_body({"error": {"message": "busy"}}, 503), 503), (json_body([]), 502)]
+)
+def test_an_upstream_that_cannot_say_how_far_it_is_is_no_end_of_the_answer(
+    answer: Any, status: int, start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.queue.extend([json_body(QUEUED), answer, json_body(NATIVE)])
+    url = start(("openai", upstream)).url
+    ask(url, input="Hi", background=True)
+    path = f"{PATH}/{NATIVE['id']}"
+    assert wire.call(url, path)[0] == status
+    assert json.loads(wire.call(url, path)[2]) == NATIVE
+
+
 def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start, upstream: FakeUpstream) -> None:
     upstream.queue.append(json_body({**NATIVE, "id": "resp_9"}))
     url = start(("openai", upstream)).url

@@ -71,7 +71,9 @@ class Pages:
         return _json(_describe_local(model))
 
     async def show_response(self, request: Request) -> Response:
-        return Response((await self._kept(request)).response, media_type="application/json")
+        conversations, deployments = self._pipeline.conversations, self._pipeline.router.deployments()
+        kept = await conversations.look(await self._kept(request), deployments)
+        return Response(kept.response, media_type="application/json")
 
     async def delete_response(self, request: Request) -> Response:
         kept = await self._kept(request)
@@ -89,8 +91,9 @@ class Pages:
         return _json(page_of(decode(kept.items), after=query.get("after"), limit=int(limit), order=order))
 
     async def cancel_response(self, request: Request) -> Response:
-        kept = await self._kept(request)
-        raise BadRequest(f"Response '{kept.id}' is complete: only background responses can be cancelled", param="id")
+        conversations, deployments = self._pipeline.conversations, self._pipeline.router.deployments()
+        kept = await conversations.cancel(await self._kept(request), deployments)
+        return Response(kept.response, media_type="application/json")
 
     async def list_inference_profiles(self, request: Request) -> Response:
         """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html"""

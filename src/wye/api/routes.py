@@ -142,7 +142,7 @@ PAGES = (
         "POST",
         ("/v1/responses/{id}/cancel", "/responses/{id}/cancel"),
         "cancel_response",
-        "Refused: only background responses can be cancelled, and there are none.",
+        "Stop an answer that is made in the background; any other is refused.",
     ),
     Page(
         "GET",

@@ -14,7 +14,7 @@ from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.ports.transport import Clocks, HeaderMap, Reply
 
-Operation = Literal["chat", "count_tokens", "embed", "delete_response"]
+Operation = Literal["chat", "count_tokens", "embed", "show_response", "cancel_response", "delete_response"]
 
 _NOTHING: HeaderMap = MappingProxyType({})
 

@@ -22,12 +22,15 @@ _PATHS: dict[tuple[str, Operation], str] = {
     ("openai_chat", "chat"): "/chat/completions",
     ("openai_responses", "chat"): "/responses",
     ("openai_responses", "count_tokens"): "/responses/input_tokens",
-    ("openai_responses", "delete_response"): "/responses",
+    ("openai_responses", "show_response"): "/responses/{id}",
+    ("openai_responses", "cancel_response"): "/responses/{id}/cancel",
+    ("openai_responses", "delete_response"): "/responses/{id}",
     ("openai_completions", "chat"): "/completions",
     ("openai_embeddings", "embed"): "/embeddings",
     ("anthropic_messages", "chat"): "/v1/messages",
     ("anthropic_messages", "count_tokens"): "/v1/messages/count_tokens",
 }
+_METHODS: dict[Operation, bytes] = {"show_response": b"GET", "delete_response": b"DELETE"}
 _COUNTED = {
     "anthropic_messages": ("messages", "system", "tools", "tool_choice", "thinking"),
     "openai_responses": (
@@ -101,7 +104,7 @@ class UpstreamProvider:
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
         lines = self._lines + (self._forward(call.caller) if call.caller else self._default_lines)
-        method = b"DELETE" if call.operation == "delete_response" else b"POST"
+        method = _METHODS.get(call.operation, b"POST")
         return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
@@ -132,7 +135,7 @@ class UpstreamProvider:
 
     def _target(self, call: Call) -> bytes:
         target = self._targets[call.dialect, call.operation]
-        return b"%b/%b" % (target, quote(call.subject, safe="").encode()) if call.subject else target
+        return target.replace(b"{id}", quote(call.subject, safe="").encode()) if call.subject else target
 
     def _forward(self, caller: HeaderMap) -> bytes:
         """The caller's own headers that concern the upstream, over the row's defaults."""

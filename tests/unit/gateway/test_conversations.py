@@ -15,7 +15,7 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy.conversations import Conversations
 from wye.kernel import json
-from wye.kernel.errors import Conflict, NotFound
+from wye.kernel.errors import BadRequest, Conflict, NotFound
 from wye.ports.provider import Provider
 from wye.ports.responses import KeptResponse
 from wye.ports.transport import Clocks
@@ -247,5 +247,48 @@ def test_what_an_upstream_keeps_that_is_gone_is_forgotten_here() -> None:
         assert isinstance(kept, KeptResponse)
         await conversations.forget(kept, [OTHER_NATIVE, BRIDGED])
         assert await conversations.store.get("alice", "resp_1") is None
+
+    asyncio.run(run())
+
+
+UNDER_WAY = {**ANSWER, "status": "in_progress", "background": True}
+
+
+async def kept_of(answer: dict[str, Any], served_by: Deployment) -> tuple[Conversations, KeptResponse]:
+    conversations = Conversations(MemoryResponses())
+    await conversations.keep_whole(exchange(served_by, input="Hi"), Whole(json.encode(answer), None))
+    kept = await conversations.store.get("alice", "resp_1")
+    assert kept is not None
+    return conversations, kept
+
+
+@pytest.mark.parametrize(
+    ("answer", "served_by"), [(ANSWER, NATIVE), ({**UNDER_WAY, "status": "completed"}, NATIVE), (UNDER_WAY, BRIDGED)]
+)
+def test_an_answer_that_no_upstream_is_at_is_what_was_kept(answer: dict[str, Any], served_by: Deployment) -> None:
+    async def run() -> None:
+        conversations, kept = await kept_of(answer, served_by)
+        assert await conversations.look(kept, [NATIVE, BRIDGED]) is kept
+
+    asyncio.run(run())
+
+
+def test_an_answer_under_way_at_an_upstream_that_is_gone_is_a_conflict() -> None:
+    async def run() -> None:
+        conversations, kept = await kept_of(UNDER_WAY, NATIVE)
+        for ask in (conversations.look, conversations.cancel):
+            with pytest.raises(Conflict, match="openai/m"):
+                await ask(kept, [OTHER_NATIVE, BRIDGED])
+
+    asyncio.run(run())
+
+
+def test_only_an_answer_in_the_background_can_be_cancelled() -> None:
+    async def run() -> None:
+        conversations, kept = await kept_of(ANSWER, NATIVE)
+        with pytest.raises(BadRequest, match="background"):
+            await conversations.cancel(kept, [NATIVE])
+        conversations, kept = await kept_of({**UNDER_WAY, "status": "completed"}, NATIVE)
+        assert await conversations.cancel(kept, [NATIVE]) is kept
 
     asyncio.run(run())

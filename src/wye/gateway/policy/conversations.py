@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from wye.canon.usage import Usage
 from wye.dialects.openai_responses.conversation import continued, items_of, with_ids
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
-from wye.gateway.relay.answer import raise_refusal
+from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.kernel import clock
-from wye.kernel.errors import Conflict, NotFound, WyeError
-from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode, split_object
+from wye.kernel.errors import BadRequest, Conflict, NotFound, WyeError
+from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, decode_answer, encode, split_object
 from wye.kernel.sse import frame, parse, split
-from wye.ports.provider import Call
+from wye.ports.provider import Call, Operation
 from wye.ports.responses import KeptResponse, ResponseStore
 
 DIALECT = "openai_responses"
@@ -94,12 +96,43 @@ class Conversations:
             )
         )
 
+    async def look(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> KeptResponse:
+        """An answer as it is now. Raises UpstreamError, Conflict where it is under way and its upstream cannot tell."""
+        if not (kept.upstream_has_it and _is_under_way(decode(kept.response))):
+            return kept
+        return await self._renewed(kept, "show_response", deployments)
+
+    async def cancel(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> KeptResponse:
+        """The answer as it is after that: only one that is under way changes.
+
+        Raises BadRequest for one that its caller has waited for, UpstreamError and Conflict as `look` does.
+        """
+        response = decode(kept.response)
+        if not response.get("background"):
+            raise BadRequest(
+                f"Response '{kept.id}' cannot be cancelled: it was not asked for with `background`", param="id"
+            )
+        if not (kept.upstream_has_it and _is_under_way(response)):
+            return kept
+        return await self._renewed(kept, "cancel_response", deployments)
+
+    async def _renewed(
+        self, kept: KeptResponse, operation: Operation, deployments: Iterable[Deployment]
+    ) -> KeptResponse:
+        for deployment in deployments:
+            if deployment.id == kept.deployment:
+                said = decode_answer(await _ask(deployment, operation, kept.id))
+                renewed = replace(kept, response=encode(said))
+                await self.store.put(renewed)
+                return renewed
+        raise Conflict(f"Response '{kept.id}' is with {kept.deployment}, which is configured no longer", param="id")
+
     async def forget(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> None:
         """Here, and at the upstream that keeps it too. Raises UpstreamError when that fails: it is still there then."""
         if kept.upstream_has_it:
             for deployment in deployments:
                 if deployment.id == kept.deployment:
-                    await _forget_upstream(deployment, kept.id)
+                    await _ask(deployment, "delete_response", kept.id, gone_is_well=True)
                     break
         await self.store.delete(kept.principal, kept.id)
 
@@ -187,14 +220,20 @@ def _going_on(body: bytes, previous: str) -> bytes:
     return encode({**split_object(body), "previous_response_id": previous})
 
 
-async def _forget_upstream(deployment: Deployment, response_id: str) -> None:
-    call = Call(DIALECT, deployment.model, b"", operation="delete_response", subject=response_id)
+async def _ask(deployment: Deployment, operation: Operation, response_id: str, *, gone_is_well: bool = False) -> bytes:
+    """What an upstream says of an answer that it keeps. Raises UpstreamError."""
+    call = Call(DIALECT, deployment.model, b"", operation=operation, subject=response_id, clocks=deployment.clocks)
     reply = await deployment.provider.call(call)
     try:
-        if reply.status >= 400 and reply.status != 404:
+        if reply.status >= 400 and not (gone_is_well and reply.status == 404):
             await raise_refusal(reply, DIALECTS[DIALECT])
+        return await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
     finally:
         reply.close()
+
+
+def _is_under_way(response: JsonObject) -> bool:
+    return response.get("status") in ("queued", "in_progress")
 
 
 def _is_native(exchange: Exchange, deployment: Deployment) -> bool:
