@@ -9,7 +9,6 @@ from __future__ import annotations
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -18,7 +17,7 @@ from wye.canon.events import End, Event, Failure
 from wye.dialects.aws_errors import encode_error, refusal, stream_error_type
 from wye.dialects.dialect import StreamEncoder
 from wye.kernel import eventstream, sse
-from wye.kernel.errors import BadAnswer, StreamCut, WyeError
+from wye.kernel.errors import BadAnswer, WyeError
 from wye.kernel.json import JsonError, as_object, decode, encode
 from wye.kernel.sse import Frame
 
@@ -67,7 +66,13 @@ class _Decoder:
         if self._over:
             return []
         self._over = True
-        return self._reader.read(self._rest()) + self._reader.close()
+        try:
+            frames = self._rest()
+        except WyeError as error:
+            # What is left is no whole frame: a complete answer is judged by what came before.
+            ended = self._reader.close()
+            return ended if isinstance(ended[-1], End) else [Failure(error)]
+        return self._reader.read(frames) + self._reader.close()
 
 
 def sse_decoder(reader: ChunkReader) -> _Decoder:
@@ -86,9 +91,7 @@ def aws_decoder(reader: ChunkReader) -> _Decoder:
                 yield _frame(message.payload)
 
     def rest() -> list[Frame]:
-        # A message that was cut off is none: the answer is judged by what came before it.
-        with suppress(StreamCut):
-            messages.close()
+        messages.close()
         return []
 
     return _Decoder(reader, cut, rest)

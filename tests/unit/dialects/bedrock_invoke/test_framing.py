@@ -101,6 +101,18 @@ def test_a_message_that_is_cut_off_is_none() -> None:
     assert isinstance(failure.error, StreamCut)
 
 
+def test_what_is_wrong_at_the_end_fails_only_an_answer_that_is_not_complete() -> None:
+    complete = TITAN.stream_decoder()
+    assert kinds(complete.feed(message(CHUNK) + bytes(20)))[-1] == "Finish"
+    assert kinds(complete.close()) == ["End"]
+    decoder = TITAN.stream_decoder()
+    decoder.feed(message(b'{"outputText":"Hi"}') + bytes(20))
+    (failure,) = decoder.close()
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.error, BadAnswer)
+    assert decoder.close() == []
+
+
 @pytest.mark.parametrize("dialect", STREAMED, ids=lambda dialect: dialect.name)
 def test_a_failure_is_an_exception_in_the_stream(dialect: Dialect) -> None:
     wire = dialect.stream_encoder(request(), Losses()).encode(Failure(LimitExceeded("Slow")))
