@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/weights.txt
 
-.PHONY: help install serve test check bench bench-translation fmt lock clean
+.PHONY: help install serve test check fidelity bench bench-translation fmt lock clean
 
 help: ## Show what can be done
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(READY) ## Lint, types, architecture
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+fidelity: $(READY) ## Write docs/fidelity.md: what each dialect carries of each other one
+	@$(BIN)/python -m scripts.fidelity $(ARGS)
 
 bench: $(READY) ## Measure the relay against nginx in the same run
 	@$(BIN)/python -m benchmarks.relay $(ARGS)

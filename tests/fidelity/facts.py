@@ -53,6 +53,7 @@ class Fact(NamedTuple):
 FEATURES = {
     "text": "Text",
     "system": "System",
+    "names": "Names of speakers",
     "images": "Images",
     "audio": "Audio",
     "documents": "Documents",
@@ -198,6 +199,8 @@ def _members(struct: msgspec.Struct, at: str, of: tuple[str, ...], feature: str)
             yield from _value(value, "content", of, "text", name)
         else:
             known = _BY_MEMBER.get(name) if isinstance(struct, ChatRequest | ChatResponse | Choice) else None
+            if name == "name" and isinstance(struct, Message):
+                known = "names"
             if name == "strict" and isinstance(struct, FunctionTool):
                 known = "strict"
             yield from _value(value, below, of, known or feature, name)

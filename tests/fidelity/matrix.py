@@ -37,4 +37,4 @@ def cell(one: str, other: str, kind: Kind, feature: str) -> Verdict | None:
         return "silent"
     if "carried" in states:
         return "carried" if len(states) == 1 else "partly"
-    return "refused" if "refused" in states else "lost" if states else None
+    return None if not states else "refused" if states == {"refused"} else "lost"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import pytest
 
+from scripts import fidelity
 from tests.fidelity import corpus, matrix
 from tests.fidelity.corpus import Kind
 from tests.fidelity.facts import FEATURES
 from wye.dialects.registry import DIALECTS
 
+pytestmark = pytest.mark.xdist_group("fidelity")  # one process: a case is said in another dialect only once
 NO_STREAMS = {"bedrock_stability"}
 
 
@@ -39,6 +41,10 @@ def test_a_dialect_loses_nothing_to_itself(one: str, kind: Kind) -> None:
 @pytest.mark.parametrize("one", DIALECTS)
 def test_every_dialect_has_cases(one: str, kind: Kind) -> None:
     assert bool(corpus.own(one, kind)) == ((one, kind) not in {(name, "streams") for name in NO_STREAMS})
+
+
+def test_the_page_is_what_these_tests_find() -> None:
+    assert fidelity.TARGET.read_text() == fidelity.page(), "run `make fidelity`"
 
 
 def test_every_feature_is_told_by_several_dialects() -> None:

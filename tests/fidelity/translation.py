@@ -22,7 +22,7 @@ from wye.canon.seal import unseal
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, Quirks, demand_whole
 from wye.kernel import json
-from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused
+from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused, WyeError
 
 State = Literal["carried", "lost", "refused", "silent"]
 
@@ -42,7 +42,7 @@ def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]
         if other is not one:
             demand_whole(asked, one)
     except BadRequest as error:
-        return [Outcome(fact, "refused", error.message) for fact in facts(asked)]
+        return _refused(facts(asked), error)
     outcomes: list[Outcome] = []
     while True:
         losses = Losses()
@@ -53,10 +53,10 @@ def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]
             said = other.encode_request(left, losses, Quirks(custom_tools=True))
         except BadRequest as error:
             less = without(asked, error.param or "")
-            gone = unsaid(facts(asked), facts(less)) if less else facts(asked)
-            outcomes += [Outcome(fact, "refused", error.message) for fact in gone]
             if less is None:
-                return outcomes
+                return outcomes + _refused(facts(asked), error)
+            gone = unsaid(facts(asked), facts(less))
+            outcomes += [Outcome(fact, "refused", error.message) for fact in gone]
             asked = less
         else:
             if other.model_in_path:
@@ -68,10 +68,17 @@ def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]
                 spoken = any(message.role not in ("system", "developer") for message in asked.messages)
                 if spoken and asked.max_tokens != 0:
                     raise
-                return outcomes + [Outcome(fact, "refused", error.message) for fact in facts(asked)]
+                error.param = "max_tokens" if spoken else "messages"
+                return outcomes + _refused(facts(asked), error)
             if other.headers is not None:
                 heard = other.headers.decode_request(heard, headers)
             return outcomes + judged(asked, heard, other, losses)
+
+
+def _refused(asked: list[Fact], error: WyeError) -> list[Outcome]:
+    """Of a request that is refused whole, what is to blame: all else might have been carried."""
+    at = error.param or ""
+    return [Outcome(fact, "refused", error.message) for fact in asked if re.match(rf"{re.escape(at)}(\W|$)", fact.at)]
 
 
 def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
@@ -140,24 +147,33 @@ _BY_AWS = {
     "bedrock_stability",
 }
 _NEEDS_NO_WORDS = [
-    ("media_type", None, {"bedrock_llama", "bedrock_stability"}, "the bytes of an image tell its format"),
-    ("strict", True, {"anthropic_messages", "bedrock_converse", "bedrock_claude"}, "a schema is always kept to"),
-    ("id", None, _BY_AWS, "the header x-amzn-requestid tells it"),
-    ("model", None, _BY_AWS, "the caller named it in the path"),
-    ("id", None, {"openai_responses"}, "its clients know an answer by the beginning of its id: it has a new one"),
-    ("created", None, {*_BY_AWS, "anthropic_messages", "bedrock_claude"}, "the HTTP header Date tells it"),
+    ((), "id", None, _BY_AWS, "the header x-amzn-requestid tells it"),
+    ((), "id", None, {"openai_responses"}, "its clients know an answer by the beginning of its id: it has a new one"),
+    ((), "model", None, _BY_AWS, "the caller named it in the path"),
+    ((), "created", None, {*_BY_AWS, "anthropic_messages", "bedrock_claude"}, "the HTTP header Date tells it"),
+    (
+        ("OutputFormat",),
+        "strict",
+        True,
+        {"anthropic_messages", "bedrock_converse", "bedrock_claude"},
+        "a schema is always kept to",
+    ),
 ]
-"""Members (and values) that some dialects have no words for and need none, and why."""
+"""Members (of what, and which value, if not any) that some dialects have no words for and need none, and why."""
+_BYTES_ONLY = {"bedrock_llama", "bedrock_stability"}
+"""The bytes of an image tell its format."""
 
 
 _NO_CALL_IDS = {"bedrock_cohere"}
 """A result repeats its call, which needs no id."""
 
 
-def _needs_no_words(fact: Fact, other: Dialect) -> bool:
-    return (len(fact.of) < 2 or fact.member == "media_type") and any(
-        fact.member == member and value in (None, fact.value) and other.name in dialects
-        for member, value, dialects, _ in _NEEDS_NO_WORDS
+def _needs_no_words(fact: Fact, other: Dialect, heard: list[Fact]) -> bool:
+    if fact.member == "media_type" and other.name in _BYTES_ONLY:
+        return any(found.of == fact.of and found.member == "data" for found in heard)
+    return any(
+        (fact.of, fact.member) == (of, member) and value in (None, fact.value) and other.name in dialects
+        for of, member, value, dialects, _ in _NEEDS_NO_WORDS
     )
 
 
@@ -201,7 +217,7 @@ def judged(
     missing = unsaid(whole, heard)
     outcomes: list[Outcome] = []
     for fact in whole:
-        if fact not in missing or _needs_no_words(fact, other):
+        if fact not in missing or _needs_no_words(fact, other, heard):
             outcomes.append(Outcome(fact, "carried"))
         elif loss := _loss_of(fact, whole, heard, losses):
             outcomes.append(Outcome(fact, "lost", loss.reason, loss.severity))
