@@ -326,8 +326,6 @@ class Connection(asyncio.Protocol):
                 self._resume()
         else:
             self._within(HEAD_S if self._bare_bytes else KEEP_ALIVE_S)
-            if self._paused:
-                self._resume()
 
     def _scope(self, method: str, version: str, headers: Headers) -> Scope:
         raw_path, _, query = self._url.partition(b"?")

@@ -120,6 +120,20 @@ async def test_the_head_of_a_stream_does_not_wait_for_its_first_piece():
         assert await caller.piece() == b""
 
 
+@pytest.mark.parametrize("length", [0, None])
+async def test_an_answer_may_be_of_nothing(length: int | None):
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = caller_of(scope, receive, send)
+        caller.begin(200, b"", length)
+        await caller.end()
+        await caller.end()
+
+    async with serving(application) as served:
+        caller = await served.call()
+        for _ in range(2):
+            assert (await caller.ask(GET)).body == b""
+
+
 @pytest.mark.parametrize("size", [10, 32_767, 32_768, 1_000_000])
 @pytest.mark.parametrize("in_pieces", [False, True])
 async def test_an_answer_of_any_size_comes_whole(size: int, in_pieces: bool):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from wye.api.asgi import Receive, Scope, Send
+from wye.api.asgi import Application, Receive, Scope, Send
+from wye.api.caller import caller_of
 from wye.api.http import connection
 
 from .socket_pair import CHUNKED, GET, Caller, post, serving, until
@@ -180,7 +181,6 @@ async def test_who_is_refused_and_does_not_go_is_made_to(clock: Clock):
 
 
 PIECE = bytes(100_000)
-ENDED = "ended"
 
 
 class Fountain:
@@ -224,15 +224,26 @@ async def test_a_caller_that_takes_nothing_and_asks_for_more_is_left_too(clock: 
         await until(lambda: bool(fountain.end), 3)
 
 
-async def test_a_caller_that_takes_little_is_not_left(clock: Clock):
+def saying_all(size: int, *, wait: bool) -> Application:
+    """An answer said at once; `wait` keeps it open until most of it is taken."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        caller = caller_of(scope, receive, send)
+        caller.begin(200, b"", size)
+        caller.say(bytes(size))
+        if wait:
+            await caller.drained()
+        await caller.end()
+
+    return application
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_caller_that_takes_little_is_not_left(clock: Clock, wait: bool):
     clock(STALLED_S=0.25)
     size = 30_000_000
 
-    async def at_once(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
-        await send({"type": "http.response.body", "body": bytes(size)})
-
-    async with serving(at_once) as served:
+    async with serving(saying_all(size, wait=wait)) as served:
         caller = await served.call()
         caller.say(GET[:-2] + b"connection: close\r\n\r\n")
         await caller.head()
@@ -244,15 +255,11 @@ async def test_a_caller_that_takes_little_is_not_left(clock: Clock):
         assert got == size
 
 
+@pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("size", [60_000, 3_000_000])
-async def test_what_is_not_taken_does_not_keep_a_connection_that_is_to_be_closed(clock: Clock, size: int):
+async def test_what_is_not_taken_does_not_keep_a_connection_that_is_to_be_closed(clock: Clock, size: int, wait: bool):
     clock(STALLED_S=0.15)
-
-    async def at_once(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": bytes(size)})
-
-    async with serving(at_once) as served:
+    async with serving(saying_all(size, wait=wait)) as served:
         caller = await served.call_with_small_buffers()
         caller.say(GET[:-2] + b"connection: close\r\n\r\n")
         await asyncio.sleep(0.05)
