@@ -128,10 +128,11 @@ COMMENT_KEEP_ALIVE = b": keep-alive\n\n"
 
 def is_plain(whole: bytes) -> bool:
     """Whether whole frames are JSON objects and none is named an error. Any other is for the decoder to judge: what a
-    caller cannot parse must not reach it."""
+    caller cannot parse must not reach it, and what holds no data is no progress."""
     if whole.startswith(b"data: {") and whole.find(b"\n") == len(whole) - 2:
         return is_object(whole[6:])
-    return all(found.event != "error" and is_object(found.data) for found in parse(whole))
+    frames = parse(whole)
+    return bool(frames) and all(found.event != "error" and is_object(found.data) for found in frames)
 
 
 def split(whole: bytes) -> list[bytes]:

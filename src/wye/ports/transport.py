@@ -48,7 +48,7 @@ class Clocks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_token_s: float = 120.0
     """From the head of a stream to its first content."""
     gap_s: float = 60.0
-    """From one event of a stream to the next."""
+    """From one event of a stream to the next; pings and comments are none."""
 
 
 class Sink(Protocol):

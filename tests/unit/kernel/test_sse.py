@@ -97,7 +97,7 @@ def test_frames_that_are_split_are_the_same_frames(stream: bytes) -> None:
         (b"data: {}\n\ndata: {}\n\n", True),
         (b"event: a\ndata: {}\n\n", True),
         (b"data: {}\r\n\r\n", True),
-        (b": a comment\n\n", True),
+        (b": a comment\n\n", False),
         (b"event: error\ndata: {}\n\n", False),
         (b"data: {}\n\ndata: [DONE]\n\n", False),
         (b"data: {\n\n", False),

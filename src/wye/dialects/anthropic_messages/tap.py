@@ -47,7 +47,7 @@ def usage_of(body: bytes) -> Usage | None:
 # literal: it is searched for in every chunk, and an alternative at its front would make that six times slower.
 TAP = TapRules(
     markers=re.compile(
-        rb'"(?:type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"'
+        rb'"(?:type"\s*:\s*"(?:message_(?:start|delta|stop)|error|ping)"'
         rb'|(?<=data: \{")error"\s*:)'  # servers in between that send an error without its type
     ),
     usage_of=usage_of,

@@ -14,7 +14,7 @@ from wye.kernel.json import Raw, decode_answer
 
 # Usage and the end come in one frame, in which no text of the model stands outside a string. The pattern begins with a
 # single literal: it is searched for in every chunk.
-_MARKERS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
+_MARKERS = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error|keepalive)"')
 
 
 class _InputDetails(msgspec.Struct):

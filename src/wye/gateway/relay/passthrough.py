@@ -100,6 +100,8 @@ class PassthroughStream(RelayedStream):
                     self._finished = self._finished or isinstance(event, Finish | End)
             if self._unasked is None or self._unasked.search(frame) is None:
                 seen.append(frame)
+            if self._over:
+                break
         return b"".join(seen)
 
     def _end(self) -> bytes:

@@ -37,7 +37,11 @@ class RelayedStream:
             left_s = deadline_s - clock.monotonic_s()
             if left_s <= 0:
                 raise ClockExpired("first_token_s", first_token_s)
-            self._held += self._said(await self._reply.read(left_s, "first_token_s"))
+            try:
+                chunk = await self._reply.read(left_s, "first_token_s")
+            except ClockExpired:
+                raise ClockExpired("first_token_s", first_token_s) from None  # not only what was left of it
+            self._held += self._said(chunk)
 
     async def relay(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -46,8 +50,9 @@ class RelayedStream:
         self._move()
         while not self._over:
             if not free:
+                full_s = clock.monotonic_s()
                 await outlet.drained()
-                self._move()  # the caller was slow, not the upstream
+                self.deadline_s += clock.monotonic_s() - full_s  # the caller was slow, not the upstream
             try:
                 if await self._reply.pour(self, "gap_s"):
                     outlet.say(self._said(b""))

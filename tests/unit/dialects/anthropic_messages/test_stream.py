@@ -509,7 +509,7 @@ def test_a_failure_is_an_error_event() -> None:
         (wire(start(type="tool_use", id="t", name="f", input={"error": {"code": 1}})), False),
         (wire(start()), False),
         (wire(stop()), False),
-        (wire({"type": "ping"}), False),
+        (wire({"type": "ping"}), True),
         (wire(start(type="web_fetch_tool_result", content={"type": "web_fetch_tool_result_error"})), False),
         *((wire(delta(type="text_delta", text=text)), False) for text in (
             "plain", '"type":"message_stop"', '{"type": "error", "error": {}}', "\nevent: message_delta\n",

@@ -31,6 +31,7 @@ def spaced(value: Any) -> bytes:
         ({"sequence_number": 1, "type": "response.incomplete"}, True),
         ({"type": "response.failed"}, True),
         ({"type": "error", "error": {}}, True),
+        ({"type": "keepalive", "sequence_number": 3}, True),
         ({"type": "response.created", "response": {"usage": None, "error": None}}, False),
         ({"type": "response.output_text.delta", "delta": 'type":"response.completed"'}, False),
         ({"type": "response.output_text.delta", "delta": '{"type":"error"}'}, False),
