@@ -20,7 +20,7 @@ def run(*command: str) -> int:
 def main() -> int:
     if arguments := sys.argv[1:]:
         return run("pytest", *arguments)
-    status = run("pytest", "-n", "2", "--dist", "loadgroup", "--cov", "--cov-report=")
+    status = run("pytest", "-n", "4", "--dist", "loadgroup", "--cov", "--cov-report=")
     floors = ",".join(f"src/wye/{floor}/*" for floor in FLOORS)
     print("\nFloors 0 to 2 must be covered whole:", flush=True)
     low = run("coverage", "report", "--skip-covered", "--show-missing", f"--include={floors}", "--fail-under=100")

@@ -314,10 +314,6 @@ class Decoder:
                 self._open(item, bare(part), events)
                 self._close(item, part, events)
             self._open(item, bare(parts[-1]), events)
-        elif isinstance(item.part, Opaque) is not isinstance(parts[-1], Opaque) and not item.begun:
-            # It ends as something else than it began: what was told is over, and the end is told whole.
-            self._close(item, None, events)
-            self._open(item, bare(parts[-1]), events)
         self._close(item, parts[-1], events)
 
     def _close(self, item: _Item, whole: Part | None, events: list[Event]) -> None:
