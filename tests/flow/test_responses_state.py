@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from tests import wire
 from tests.flow.conftest import Start
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 
 PATH = "/v1/responses"
 NATIVE: dict[str, Any] = {
@@ -176,6 +177,76 @@ def test_an_upstream_that_cannot_say_how_far_it_is_is_no_end_of_the_answer(
     path = f"{PATH}/{NATIVE['id']}"
     assert wire.call(url, path)[0] == status
     assert json.loads(wire.call(url, path)[2]) == NATIVE
+
+
+def looked_up(url: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """An answer once it is no longer under way."""
+    deadline_s = time.monotonic() + 10
+    while True:
+        status, headers, body = wire.call(url, f"{PATH}/{name}")
+        answer = json.loads(body)
+        assert status == 200, answer
+        if answer["status"] not in ("queued", "in_progress") or time.monotonic() > deadline_s:
+            return answer, headers
+        time.sleep(0.01)
+
+
+def test_an_upstream_that_knows_no_background_makes_an_answer_while_nobody_waits(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    upstream.queue.extend([json_body(wire.OPENAI_BODY)] * 3)
+    url = start(("vllm", upstream)).url
+    first = ask(url, input="Hi")[1]
+    asked: dict[str, Any] = {"background": True, "previous_response_id": first["id"], "truncation": "auto"}
+    status, queued = ask(url, input="And?", temperature=0.5, **asked)
+    assert (status, queued["status"], queued["output"]) == (200, "queued", [])
+    answer, headers = looked_up(url, queued["id"])
+    assert answer["output"][0]["content"][0]["text"] == "Hello there"
+    known = ("id", "created_at", "background", "previous_response_id", "temperature")
+    assert {name: answer[name] for name in known} == {name: queued[name] for name in known}
+    assert (answer["background"], answer["previous_response_id"]) == (True, first["id"])
+    assert headers["x-wye-loss"].startswith("truncation, ")
+    assert said(upstream)[-1] == ("user", "And?")
+    assert json.loads(wire.call(url, f"{PATH}/{queued['id']}/cancel", b"")[2]) == answer
+    third = ask(url, input="More", previous_response_id=queued["id"])[1]
+    assert third["previous_response_id"] == queued["id"]
+    assert [text for _, text in said(upstream)] == ["Hi", "Hello there", "And?", "Hello there", "More"]
+
+
+def test_an_answer_in_the_background_that_fails_says_why(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.append(json_body({"error": {"message": "No such model", "code": "model_not_found"}}, 404))
+    url = start(("vllm", upstream)).url
+    queued = ask(url, input="Hi", background=True)[1]
+    answer, _ = looked_up(url, queued["id"])
+    assert (answer["status"], answer["error"]["message"]) == ("failed", "No such model")
+    assert json.loads(wire.call(url, "/stats")[2])["running"] == 0
+
+
+def test_an_answer_in_the_background_can_be_cancelled_or_forgotten(start: Start, upstream: FakeUpstream) -> None:
+    upstream.queue.extend([FakeAnswer([], head=False, end="hang")] * 2)
+    url = start(("vllm", upstream)).url
+    queued = ask(url, input="Hi", background=True)[1]
+    status, error = ask(url, input="And?", previous_response_id=queued["id"])
+    assert (status, error["error"]["param"]) == (409, "previous_response_id")
+    status, _, body = wire.call(url, f"{PATH}/{queued['id']}/cancel", b"")
+    assert (status, json.loads(body)) == (200, {**queued, "status": "cancelled"})
+    assert looked_up(url, queued["id"])[0]["status"] == "cancelled"
+    queued = ask(url, input="Hi", background=True)[1]
+    assert wire.call(url, f"{PATH}/{queued['id']}", method="DELETE")[0] == 200
+    assert wire.call(url, f"{PATH}/{queued['id']}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [({"store": False}, "store"), ({"conversation": "conv_1"}, "conversation"), ({"input": 7}, "input")],
+)
+def test_an_answer_that_cannot_be_made_in_the_background_is_refused_at_once(
+    members: dict[str, Any], param: str, start: Start, upstream: FakeUpstream
+) -> None:
+    url = start(("vllm", upstream)).url
+    status, error = ask(url, **{"input": "Hi", "background": True, **members})
+    assert (status, error["error"]["param"]) == (400, param)
+    assert upstream.requests == []
 
 
 def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start, upstream: FakeUpstream) -> None:

@@ -73,7 +73,8 @@ class Pages:
     async def show_response(self, request: Request) -> Response:
         conversations, deployments = self._pipeline.conversations, self._pipeline.router.deployments()
         kept = await conversations.look(await self._kept(request), deployments)
-        return Response(kept.response, media_type="application/json")
+        response = Response(kept.response, media_type="application/json")
+        return _with(response, [(b"x-wye-loss", kept.losses.encode())] if kept.losses else [])
 
     async def delete_response(self, request: Request) -> Response:
         kept = await self._kept(request)

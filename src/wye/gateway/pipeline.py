@@ -14,7 +14,7 @@ from typing import TypeVar
 from wye.canon.seal import has_seals
 from wye.dialects.dialect import EmbeddingDialect, demand_whole
 from wye.gateway.cache.cache import AnswerCache
-from wye.gateway.cache.control import take_control
+from wye.gateway.cache.control import CacheControl, take_control
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
@@ -75,26 +75,46 @@ class Pipeline:
             exchange.body = encode(members)
         self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
+        later = False
         try:
             route = self.router.route(exchange.model)
             exchange.strict = exchange.strict or route.strict
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
-            if route.cache is None:
-                answer = await self._first(exchange, route)
-            else:
-                answer = await self.cache.answer(exchange, route, route.cache, control)
+                if self.conversations.begins_in_background(exchange, route):
+                    queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
+                    later = True
+                    return queued
+            answer = await self._answer(exchange, route, control)
             if not remembers:
                 return answer
             if isinstance(answer, Whole):
                 return await self.conversations.keep_whole(exchange, answer)
             return self.conversations.keep_stream(exchange, answer)
         finally:
-            if answer is None:
+            if later:
+                pass  # settled when it is made
+            elif answer is None:
                 self.settlement.end(exchange, None, failed=True)
             elif isinstance(answer, Whole):
                 self.settlement.end(exchange, answer.usage, failed=False)
+
+    async def _later(self, exchange: Exchange, route: Route, control: CacheControl | None) -> Whole:
+        """The answer of a call whose caller has gone on. Raises WyeError."""
+        answer: Whole | None = None
+        try:
+            made = await self._answer(exchange, route, control)
+            assert isinstance(made, Whole), "no stream was asked for"
+            answer = made
+            return made
+        finally:
+            self.settlement.end(exchange, answer.usage if answer else None, failed=answer is None)
+
+    async def _answer(self, exchange: Exchange, route: Route, control: CacheControl | None) -> Whole | Stream:
+        if route.cache is None:
+            return await self._first(exchange, route)
+        return await self.cache.answer(exchange, route, route.cache, control)
 
     def finish(self, exchange: Exchange, stream: Stream) -> None:
         """Let the upstream go and settle with what was seen: at the end, after an error, when the caller has left."""

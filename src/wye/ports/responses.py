@@ -20,6 +20,8 @@ class KeptResponse(msgspec.Struct, frozen=True):
     upstream_has_it: bool
     """Whether the upstream keeps it as well, and can go on from it."""
     created_s: float
+    losses: str = ""
+    """What an answer that was made in the background lost on its way: the X-Wye-Loss header, for who looks it up."""
 
 
 class ResponseStore(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import openai
@@ -41,5 +42,11 @@ def test_every_route_of_responses_is_served(prefix: str, server: WyeServer) -> N
     client.responses.delete(first.id)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.id)
+    queued = client.responses.create(model="m", input="Hi", background=True)
+    assert queued.status == "queued"
+    while (later := client.responses.retrieve(queued.id)).status == "queued":
+        time.sleep(0.01)
+    assert later.output_text == "Hello there"
+    assert client.responses.cancel(queued.id) == later
     with client.responses.stream(model="m", input="Hi") as stream:
         assert stream.get_final_response().output_text == "Hello there"

@@ -15,7 +15,7 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy.conversations import Conversations
 from wye.kernel import json
-from wye.kernel.errors import BadRequest, Conflict, NotFound
+from wye.kernel.errors import BadRequest, Conflict, NotFound, StreamCut, WyeError
 from wye.ports.provider import Provider
 from wye.ports.responses import KeptResponse
 from wye.ports.transport import Clocks
@@ -68,6 +68,9 @@ class Said:
         for chunk in self._chunks:
             if not outlet.say(chunk):
                 await outlet.drained()
+
+    def cut(self, error: WyeError) -> bytes:
+        return error.message.encode()
 
     def close(self) -> None:
         self.closed = True
@@ -210,6 +213,7 @@ def test_a_stream_names_the_answer_that_it_goes_on_from_in_each_event_that_repea
         assert kept is not None
         assert json.decode(kept.response)["previous_response_id"] == "resp_1"
         assert (stream.usage, stream.failed) == (Usage(3, 4), False)
+        assert stream.cut(StreamCut("Gone")) == b"Gone"
         stream.close()
         assert said.closed
 

@@ -5,19 +5,24 @@ https://platform.openai.com/docs/guides/conversation-state
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
+from wye.canon.loss import Losses
+from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
+from wye.dialects.dialect import demand_whole
 from wye.dialects.openai_responses.conversation import continued, items_of, with_ids
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
+from wye.gateway.policy.background import Background
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, Conflict, NotFound, WyeError
+from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, decode_answer, encode, split_object
 from wye.kernel.sse import frame, parse, split
 from wye.ports.provider import Call, Operation
@@ -39,6 +44,7 @@ _EVENTS_WITH_ANSWER = (
 class Conversations:
     def __init__(self, store: ResponseStore) -> None:
         self.store = store
+        self._background = Background(store)
 
     async def resume(self, exchange: Exchange, route: Route) -> Route:
         """The route for a request that goes on from an earlier answer.
@@ -69,6 +75,8 @@ class Conversations:
                 )
             return route.only(same)
         response: JsonObject = decode(kept.response)
+        if _is_under_way(response):
+            raise Conflict(f"Response '{previous[:100]}' is not complete yet", param="previous_response_id")
         whole = continued(decode(kept.items), response["output"], _value(exchange.members.get("input")))
         exchange.members = {
             **{name: value for name, value in exchange.members.items() if name != "previous_response_id"},
@@ -81,20 +89,29 @@ class Conversations:
     async def keep(self, exchange: Exchange, response: JsonObject) -> None:
         """Keep an answer, unless its caller wants none kept."""
         response_id = response.get("id")
-        if not keeps(exchange) or not isinstance(response_id, str) or not isinstance(response.get("output"), list):
-            return
-        deployment = exchange.deployment
-        await self.store.put(
-            KeptResponse(
-                id=response_id,
-                principal=exchange.principal,
-                response=encode(response),
-                items=encode(with_ids(items_of(_value(exchange.members.get("input"))))),
-                deployment=deployment.id if deployment is not None else "",
-                upstream_has_it=deployment is not None and _is_native(exchange, deployment),
-                created_s=clock.wall_s(),
-            )
-        )
+        if keeps(exchange) and isinstance(response_id, str) and isinstance(response.get("output"), list):
+            await self.store.put(_kept(exchange, response_id, response))
+
+    def begins_in_background(self, exchange: Exchange, route: Route) -> bool:
+        """Whether an answer is to be made while nobody waits, by upstreams that do not offer it themselves."""
+        asked = bytes(exchange.members.get("background", b"")) == b"true" and not exchange.stream
+        return asked and not any(_is_native(exchange, deployment) for deployment in route.deployments)
+
+    async def begin(self, exchange: Exchange, answer: Callable[[], Awaitable[Whole]]) -> Whole:
+        """Say that an answer is queued, and begin to make it.
+
+        Raises BadRequest for one that cannot be looked up later, and what is wrong with the request; Overloaded.
+        """
+        if not keeps(exchange):
+            raise BadRequest("A background response must be stored: leave out `store`", param="store")
+        self._background.check_room()
+        queued = _queued(exchange)
+        kept = _kept(exchange, queued["id"], queued)
+        del exchange.members["background"]
+        exchange.body, exchange.request = encode(exchange.members), None
+        await self.store.put(kept)
+        self._background.start(kept, answer(), exchange.losses)
+        return Whole(kept.response, None)
 
     async def look(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> KeptResponse:
         """An answer as it is now. Raises UpstreamError, Conflict where it is under way and its upstream cannot tell."""
@@ -112,8 +129,10 @@ class Conversations:
             raise BadRequest(
                 f"Response '{kept.id}' cannot be cancelled: it was not asked for with `background`", param="id"
             )
-        if not (kept.upstream_has_it and _is_under_way(response)):
+        if not _is_under_way(response):
             return kept
+        if not kept.upstream_has_it:
+            return await self._background.cancel(kept)
         return await self._renewed(kept, "cancel_response", deployments)
 
     async def _renewed(
@@ -134,6 +153,7 @@ class Conversations:
                 if deployment.id == kept.deployment:
                     await _ask(deployment, "delete_response", kept.id, gone_is_well=True)
                     break
+        await self._background.cancel(kept)
         await self.store.delete(kept.principal, kept.id)
 
     async def keep_whole(self, exchange: Exchange, answer: Whole) -> Whole:
@@ -230,6 +250,29 @@ async def _ask(deployment: Deployment, operation: Operation, response_id: str, *
         return await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
     finally:
         reply.close()
+
+
+def _kept(exchange: Exchange, response_id: str, response: JsonObject) -> KeptResponse:
+    deployment = exchange.deployment
+    return KeptResponse(
+        id=response_id,
+        principal=exchange.principal,
+        response=encode(response),
+        items=encode(with_ids(items_of(_value(exchange.members.get("input"))))),
+        deployment=deployment.id if deployment is not None else "",
+        upstream_has_it=deployment is not None and _is_native(exchange, deployment),
+        created_s=clock.wall_s(),
+    )
+
+
+def _queued(exchange: Exchange) -> JsonObject:
+    """An answer of which nothing is known but what was asked. Raises BadRequest."""
+    dialect, request = exchange.dialect, exchange.canonical()
+    demand_whole(request, dialect)
+    nothing = ChatResponse(id=new_id("resp_"), model=exchange.model, created=clock.unix_s(), choices=[])
+    assert dialect.echo is not None, "answers of Responses repeat their request"
+    response = dialect.encode_response(dialect.echo(request, nothing), Losses())
+    return {**response, "status": "queued", "previous_response_id": exchange.continues}
 
 
 def _is_under_way(response: JsonObject) -> bool:
