@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from wye.catalog.roles import Role
+
 
 class WeightsSource(msgspec.Struct, frozen=True):
     """One way to get a file.
@@ -26,13 +28,15 @@ class ModelCard(msgspec.Struct, frozen=True):
     id: str
     title: str
     sources: tuple[WeightsSource, ...]
-    sha256: str
     bytes: int
+    """The size of the file; about, where its hash is unknown."""
     context_length: int
     """Tokens of one conversation at most; less than the file allows where the cache for all would cost too much."""
     licence: str
     created: int
     """When it was published, in seconds since 1970; for a file of one's own, when it was written."""
-    roles: tuple[str, ...] = ()
+    sha256: str = ""
+    """Of the file. Unknown for a file of one's own, which is what it is, and for one whose hub has to tell it."""
+    roles: tuple[Role, ...] = ()
     chat_template: str | None = None
     """Instead of the one in the file, where that one makes answers worse (Jinja)."""

@@ -200,6 +200,8 @@ class Hub:
         self.garbage = b""
         self.elsewhere: str | None = None
         self.asked: list[str | None] = []
+        self.told: dict[str, str] = {}
+        self.head_status = 302
         hub = self
 
         class Page(BaseHTTPRequestHandler):
@@ -221,6 +223,14 @@ class Hub:
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body[: hub.cut_after])
+
+            def do_HEAD(self) -> None:
+                hub.asked.append("HEAD")
+                self.send_response(hub.head_status)
+                for name, value in hub.told.items():
+                    self.send_header(name, value)
+                self.send_header("location", "/elsewhere")
+                self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -318,3 +328,52 @@ def test_a_hubs_refusal_is_told(weights: LocalWeights, hub: Hub) -> None:
     hub.garbage = b"SSH-2.0-OpenSSH\r\n"
     with pytest.raises(ConfigError, match="SSH-2"):
         weights.fetch(card(hub.source))
+
+
+TOLD = {"x-linked-etag": f'"{SHA256}"', "x-linked-size": str(len(DATA))}
+
+
+def about(*sources: WeightsSource) -> ModelCard:
+    """A card that knows its file's size only about, and not its hash."""
+    return card(*sources, sha256="", bytes=5000)
+
+
+@pytest.mark.parametrize("status", [302, 200])
+def test_a_hash_that_the_card_does_not_know_is_told_by_its_hub(weights: LocalWeights, hub: Hub, status: int) -> None:
+    hub.told, hub.head_status = TOLD, status
+    path = weights.fetch(about(hub.source))
+    assert path.read_bytes() == DATA
+    assert weights.locate(about(hub.source)) == path
+    assert hub.asked == ["HEAD", None]
+
+
+def test_a_file_that_is_not_what_its_hub_told_is_thrown_away(weights: LocalWeights, hub: Hub, tmp_path: Path) -> None:
+    hub.told, hub.data = TOLD, DATA[::-1]
+    with pytest.raises(ConfigError, match="it was thrown away"):
+        weights.fetch(about(hub.source))
+    assert weights.locate(about(hub.source)) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "words"),
+    [
+        ({}, 302, "does not tell the hash"),
+        ({**TOLD, "x-linked-etag": "abc"}, 302, "does not tell the hash"),
+        ({**TOLD, "x-linked-size": "-1"}, 302, "does not tell the hash"),
+        ({**TOLD, "x-linked-size": "1" + "0" * 12}, 302, "has a file of 1000000000000 bytes, not of about 5000"),
+        ({**TOLD, "x-linked-size": "5"}, 302, "has a file of 5 bytes"),
+        (TOLD, 404, "HTTP Error 404"),
+    ],
+)
+def test_a_hub_that_does_not_tell_is_not_asked_for_the_file(
+    weights: LocalWeights, hub: Hub, told: dict[str, str], status: int, words: str
+) -> None:
+    hub.told, hub.head_status = told, status
+    with pytest.raises(ConfigError, match=words):
+        weights.fetch(about(hub.source))
+    assert hub.asked == ["HEAD"]
+
+
+def test_a_hub_in_the_clear_is_not_even_asked_for_a_hash(weights: LocalWeights) -> None:
+    with pytest.raises(ConfigError, match="by https only"):
+        weights.fetch(about(WeightsSource("hub", "http://example.com/x.gguf")))

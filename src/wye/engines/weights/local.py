@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import ipaddress
+import re
 import urllib.request
 from contextlib import suppress
+from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, BinaryIO
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+
+import msgspec
 
 from wye.catalog.model_card import ModelCard, WeightsSource
 from wye.engines.weights.gguf import read_header
@@ -22,8 +27,7 @@ from wye.ports.weights import Progress
 _BLOCK = 1024 * 1024
 _TIMEOUT_S = 60.0
 _NOTES = "checked.json"
-UNCHECKED = ""
-"""The sha256 of a card for a file of the operator's own: it is what it is."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def card_of_file(name: str, path: Path) -> ModelCard:
@@ -33,7 +37,6 @@ def card_of_file(name: str, path: Path) -> ModelCard:
         id=name,
         title=header.name,
         sources=(WeightsSource("file", str(path)),),
-        sha256=UNCHECKED,
         bytes=stat.st_size,
         context_length=header.context_length,
         licence="your own",
@@ -48,8 +51,7 @@ class LocalWeights:
         self._folder = folder
 
     def locate(self, card: ModelCard) -> Path | None:
-        # Only a file with a hash can have been fetched.
-        kept = [self._kept(card)] if card.sha256 != UNCHECKED else []
+        kept = [self._kept(card)] if any(source.kind != "file" for source in card.sources) else []
         for path in (*kept, *map(_in_place, card.sources)):
             if path is not None and path.is_file():
                 if not self._is_file_of(card, path):
@@ -70,8 +72,9 @@ class LocalWeights:
         for source in card.sources:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                _bring(source, part, card, progress)
-                if part.stat().st_size != card.bytes or _sha256(part) != card.sha256:
+                wanted = card if card.sha256 else _as_told_by_hub(card, source)
+                _bring(source, part, wanted, progress)
+                if part.stat().st_size != wanted.bytes or _sha256(part) != wanted.sha256:
                     part.unlink()
                     raise OSError("what came has another size or hash than it should; it was thrown away")
                 part.replace(kept)
@@ -87,8 +90,8 @@ class LocalWeights:
 
     def _is_file_of(self, card: ModelCard, path: Path) -> bool:
         """Whether the file is what the card says. A file that was checked is not read again until it is touched."""
-        if card.sha256 == UNCHECKED:
-            return True
+        if not card.sha256:
+            return True  # it was checked when it was fetched, or is a file of the operator's own
         if self._notes().get(str(path)) == _trace(card, path):
             return True
         if path.stat().st_size != card.bytes or _sha256(path) != card.sha256:
@@ -175,6 +178,28 @@ def _download(url: str, part: Path, card: ModelCard, progress: Progress | None) 
         raise OSError(f"broken off after {have} of {card.bytes} bytes; run it again to go on")
 
 
+def _as_told_by_hub(card: ModelCard, source: WeightsSource) -> ModelCard:
+    """The card with the hash and the size of the file as its hub tells them beside the redirect to its store.
+
+    https://huggingface.co/docs/huggingface_hub/package_reference/file_download#huggingface_hub.HfFileMetadata
+    """
+    _check_address(source.location)
+    request = urllib.request.Request(source.location, method="HEAD")  # noqa: S310 - checked
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT_S) as answer:
+            headers: Message = answer.headers
+    except HTTPError as error:
+        if error.code >= HTTPStatus.BAD_REQUEST:
+            raise
+        headers = error.headers
+    sha256, size = headers.get("x-linked-etag", "").strip('"'), headers.get("x-linked-size", "")
+    if not (_SHA256.fullmatch(sha256) and size.isascii() and size.isdecimal()):
+        raise OSError("its hub does not tell the hash of the file")
+    if not card.bytes * 3 // 4 < int(size) < card.bytes * 5 // 4:
+        raise OSError(f"its hub has a file of {size} bytes, not of about {card.bytes}")
+    return msgspec.structs.replace(card, sha256=sha256, bytes=int(size))
+
+
 def _copy(source: BinaryIO, out: BinaryIO, card: ModelCard, progress: Progress | None) -> None:
     """Write no more than a block beyond what the file may have: whoever sends, the disk does not fill."""
     while out.tell() <= card.bytes and (block := source.read(_BLOCK)):
@@ -189,6 +214,13 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         _check_address(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        return None
 
 
 def _check_address(url: str) -> None:
