@@ -27,6 +27,7 @@ from wye.kernel.errors import WyeError
 
 CORPUS = Path(__file__).parents[1] / "golden"
 MODEL = "m-1"
+NO_STREAMS = {"bedrock_stability"}
 Kind = Literal["requests", "responses", "streams"]
 
 

@@ -9,12 +9,11 @@ import pytest
 
 from scripts import fidelity
 from tests.fidelity import corpus, matrix
-from tests.fidelity.corpus import Kind
+from tests.fidelity.corpus import NO_STREAMS, Kind
 from tests.fidelity.facts import FEATURES
 from wye.dialects.registry import DIALECTS
 
 pytestmark = pytest.mark.xdist_group("fidelity")  # one process: a case is said in another dialect only once
-NO_STREAMS = {"bedrock_stability"}
 
 
 @pytest.mark.parametrize("kind", matrix.KINDS)

@@ -35,9 +35,13 @@ class Outcome(NamedTuple):
 
 
 def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
-    """A request of one dialect, sent to an upstream that speaks another. Content that is refused is named, and the rest
-    of the request is looked at without it."""
-    asked = one.decode_request({"model": MODEL, **wire})
+    """A request of one dialect, sent to an upstream that speaks another."""
+    return asked_in(one, other, one.decode_request({"model": MODEL, **wire}))
+
+
+def asked_in(one: Dialect, other: Dialect, asked: ChatRequest) -> list[Outcome]:
+    """A request that was understood, sent on in another dialect. Content that is refused is named, and the rest of the
+    request is looked at without it."""
     try:
         if other is not one:
             demand_whole(asked, one)
@@ -93,9 +97,13 @@ def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
 
 def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> list[Outcome]:
     """An upstream's stream, in pieces of `size` bytes, for a client that speaks another dialect."""
+    return streamed_in(other, events_of(one, wire, size), size)
+
+
+def streamed_in(other: Dialect, events: list[Event], size: int) -> list[Outcome]:
+    """A stream that was understood, told in another dialect and read there in pieces of `size` bytes."""
     other = as_sse(other)
     losses = Losses()
-    events = events_of(one, wire, size)
     told = fold(events)
     try:
         encoder = other.stream_encoder(ChatRequest(model=MODEL, messages=[], stream=True, include_usage=True), losses)
@@ -194,11 +202,11 @@ def _unsealed(part: Part) -> Part:
 
 
 def numbered(said: Any) -> Any:
-    """With calls known by their order instead of by their ids."""
+    """With calls known by their order instead of by their ids; not those that a server ran, which are lost by name."""
     numbers: dict[str, str] = {}
 
     def known(part: Part) -> Part:
-        if isinstance(part, ToolCall):
+        if isinstance(part, ToolCall) and part.kind != "server":
             return replace(part, id=numbers.setdefault(part.id, f"#{len(numbers)}"))
         return replace(part, call_id=numbers.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
 

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.fidelity import translation
 from wye.canon.events import End, Event, Failure
 from wye.canon.fold import fold, unfold
 from wye.canon.loss import Losses
@@ -21,7 +20,7 @@ from wye.canon.parts import Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.dialects.bedrock_invoke.claude import VERSION
-from wye.dialects.bedrock_invoke.families import FAMILIES, family_of
+from wye.dialects.bedrock_invoke.families import family_of
 from wye.dialects.bedrock_invoke.metrics import MEMBER, encode_metrics
 from wye.dialects.dialect import Dialect, Quirks
 from wye.dialects.registry import DIALECTS
@@ -199,44 +198,3 @@ def test_real_streams_in_its_frames_hold_the_same_answer_however_they_are_cut(
         assert told(answer) == told(original), entry["id"]
         again = fold(events_of(spoken, encoded(spoken, events), size))
         assert meaning(dialect, again) == meaning(dialect, answer), entry["id"]
-
-
-def silent(other: Dialect, outcomes: list[translation.Outcome]) -> list[Any]:
-    """Command R's calls have no ids and are told by their order, which the loss of a call that a server ran shifts."""
-    by_order = other.name == "bedrock_cohere"
-    return [
-        (outcome.fact.at, outcome.fact.value)
-        for outcome in outcomes
-        if outcome.state == "silent" and not (by_order and outcome.fact.feature == "tool_calls")
-    ]
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_real_traffic_of_other_apis_is_said_by_every_family_lost_by_name_or_refused(
-    recordings: list[dict[str, Any]], family: Dialect
-) -> None:
-    found: dict[str, list[Any]] = {}
-    for entry in recordings:
-        if entry["api"] not in SPOKEN_BY or entry["id"] == "openai_responses/vercel-ai__openai-error.1":
-            continue  # an answer that failed, with status 200
-        one = DIALECTS[entry["api"].removesuffix("_stream")]
-        outcomes = translation.request(one, family, read(entry["request_file"])) if entry["request_file"] else []
-        if entry["format"] == "json":
-            outcomes += translation.answer(one, family, read(entry["response_file"]))
-        elif entry["format"] == "sse":
-            outcomes += translation.stream(one, family, (RECORDINGS / entry["response_file"]).read_bytes())
-        found[entry["id"]] = silent(family, outcomes)
-    assert {name: facts for name, facts in found.items() if facts} == {}
-
-
-@pytest.mark.parametrize("other", DIALECTS.values(), ids=lambda other: other.name)
-def test_real_traffic_of_its_own_is_said_in_every_dialect_lost_by_name_or_refused(
-    recordings: list[dict[str, Any]], requests: list[tuple[str, str, dict[str, Any]]], other: Dialect
-) -> None:
-    found = {
-        name: silent(other, translation.request(family_of(model, body), other, body)) for name, model, body in requests
-    }
-    for entry in recordings:
-        if entry["api"] == "bedrock_invoke" and "embed" not in entry["model"]:
-            found[entry["id"]] = silent(other, translation.answer(CLAUDE, other, read(entry["response_file"])))
-    assert {name: facts for name, facts in found.items() if facts} == {}

@@ -139,9 +139,9 @@ def encode_cache(mark: CacheMark | None, losses: Losses, path: str) -> JsonObjec
     return {"cache_control": {"type": "ephemeral", **ttl, **own}}
 
 
-def encode_content(parts: list[Part], losses: Losses, path: str) -> str | list[JsonObject]:
-    """Parts as a message's content. Raises BadRequest when nothing can be said."""
-    encoded = [encode_part(part, losses, f"{path}[{i}]") for i, part in enumerate(parts)]
+def encode_content(parts: list[tuple[int, Part]], losses: Losses, path: str) -> str | list[JsonObject]:
+    """Parts, each with its place in the message, as its content. Raises BadRequest when nothing can be said."""
+    encoded = [encode_part(part, losses, f"{path}[{place}]") for place, part in parts]
     said = [part for part in encoded if part is not None]
     if parts and not said:
         raise cannot_say(NAME, "a message that holds nothing else", path)

@@ -276,14 +276,14 @@ def _encode_messages(request: ChatRequest, losses: Losses, quirks: Quirks) -> li
     for i, message in enumerate(request.messages):
         path = f"messages[{i}]"
         own = own_extras(message.extras, NAME, losses, path)
-        others: list[Part] = message.parts
+        others: list[tuple[int, Part]] = list(enumerate(message.parts))
         if message.role == "user" and any(isinstance(part, ToolResult) for part in message.parts):
             messages += _encode_results(message.parts, media, losses, path)
-            others = [part for part in message.parts if not isinstance(part, ToolResult)]
+            others = [(place, part) for place, part in others if not isinstance(part, ToolResult)]
             if not others:
                 continue
         if message.role == "assistant":
-            said = _encode_assistant(others, losses, path, quirks)
+            said = _encode_assistant(message.parts, losses, path, quirks)
             if not said:
                 continue
         else:
