@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.postgres import Postgres
     from tests.valkey import Valkey
 
 ROOT = Path(__file__).parent.parent
@@ -59,3 +60,30 @@ def valkey() -> Iterator[Valkey]:
     server = Valkey()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    from tests.postgres import shared_server
+
+    with shared_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database of a real Postgres."""
+    from tests.postgres import own_database
+
+    with own_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A server of the test's own, to stop and to restart."""
+    from tests.postgres import Postgres
+
+    server = Postgres()
+    yield server
+    server.remove()

@@ -1,0 +1,144 @@
+"""Implements `ports.store.Documents`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, delete, insert, select, update
+
+from wye.drivers.sql.database import Database
+from wye.drivers.sql.files import FIELDS as FILE_FIELDS
+from wye.drivers.sql.files import file_of
+from wye.drivers.sql.paging import paged
+from wye.drivers.sql.questions import forget_questions
+from wye.drivers.sql.tables import documents, files, passages
+from wye.kernel import clock
+from wye.kernel.json import decode, encode_text
+from wye.ports.store import Page, Passage, StoredDocument
+
+UNFINISHED = ("uploaded", "processing")
+
+
+class SqlDocuments:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, document: StoredDocument) -> None:
+        row = {
+            "id": document.id,
+            "principal": document.principal,
+            "file_id": document.file.id,
+            "status": document.status,
+            "progress": document.progress,
+            "error": document.error,
+            "pages": document.pages,
+            "notes": encode_text(document.notes),
+            "created_s": document.created_s,
+            "updated_s": document.updated_s,
+        }
+        async with self._database.write() as connection:
+            await connection.execute(insert(documents).values(row))
+
+    async def get(self, principal: str, document_id: str) -> StoredDocument | None:
+        return await self._one(select_documents().where(documents.c.id == document_id), principal)
+
+    async def of_file(self, principal: str, file_id: str) -> StoredDocument | None:
+        query = select_documents().where(documents.c.file_id == file_id)
+        return await self._one(query.order_by(documents.c.created_s.desc(), documents.c.id).limit(1), principal)
+
+    async def _one(self, query: Select[Any], principal: str) -> StoredDocument | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(query.where(documents.c.principal == principal))).mappings().one_or_none()
+        return document_of(row) if row else None
+
+    async def list(self, principal: str, page: Page) -> list[StoredDocument]:
+        async with self._database.read() as connection:
+            rows = await connection.execute(paged(select_documents(), documents, page, principal))
+            return [document_of(row) for row in rows.mappings()]
+
+    async def delete(self, principal: str, document_id: str) -> StoredDocument | None:
+        this = (documents.c.id == document_id, documents.c.principal == principal)
+        async with self._database.write() as connection:
+            row = (await connection.execute(select_documents().where(*this))).mappings().one_or_none()
+            await forget_questions(connection, select(documents.c.id).where(*this))
+            await connection.execute(delete(documents).where(*this))
+        return document_of(row) if row else None
+
+    async def load(self, document_id: str) -> StoredDocument | None:
+        async with self._database.read() as connection:
+            row = (
+                (await connection.execute(select_documents().where(documents.c.id == document_id)))
+                .mappings()
+                .one_or_none()
+            )
+        return document_of(row) if row else None
+
+    async def unfinished(self, limit: int) -> list[str]:
+        query = select(documents.c.id).where(documents.c.status.in_(UNFINISHED))
+        async with self._database.read() as connection:
+            return list(await connection.scalars(query.order_by(documents.c.created_s).limit(limit)))
+
+    async def progress(self, document_id: str, percent: int) -> None:
+        await self._update(document_id, status="processing", progress=percent)
+
+    async def fail(self, document_id: str, error: str) -> None:
+        await self._update(document_id, status="failed", error=error)
+
+    async def _update(self, document_id: str, **values: Any) -> None:
+        known = (documents.c.id == document_id, documents.c.status.in_(UNFINISHED))
+        async with self._database.write() as connection:
+            await connection.execute(update(documents).where(*known).values(updated_s=clock.wall_s(), **values))
+
+    async def finish(
+        self, document_id: str, passages_: Sequence[Passage], *, pages: int | None, notes: Sequence[str] = ()
+    ) -> bool:
+        ready = {
+            "status": "ready",
+            "progress": 100,
+            "error": None,
+            "pages": pages,
+            "notes": encode_text(list(notes)),
+            "updated_s": clock.wall_s(),
+        }
+        rows = [
+            {"document_id": document_id, "number": p.number, "page": p.page, "heading": p.heading, "text": p.text}
+            for p in passages_
+        ]
+        async with self._database.write() as connection:
+            done = await connection.execute(update(documents).where(documents.c.id == document_id).values(ready))
+            if not done.rowcount:
+                return False
+            await connection.execute(delete(passages).where(passages.c.document_id == document_id))
+            if rows:
+                await connection.execute(insert(passages), rows)
+        return True
+
+    async def passages(self, document_id: str) -> list[Passage]:
+        query = select(passages.c.number, passages.c.text, passages.c.page, passages.c.heading)
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                query.where(passages.c.document_id == document_id).order_by(passages.c.number)
+            )
+            return [Passage(**row) for row in rows.mappings()]
+
+
+def select_documents() -> Select[Any]:
+    """Documents, each with its file."""
+    of_file = [files.c[name].label(f"file_{name}") for name in FILE_FIELDS if name != "id"]
+    return select(documents, *of_file).join_from(documents, files)
+
+
+def document_of(row: RowMapping) -> StoredDocument:
+    return StoredDocument(
+        id=row["id"],
+        principal=row["principal"],
+        file=file_of(row, "file_"),
+        status=row["status"],
+        progress=row["progress"],
+        error=row["error"],
+        pages=row["pages"],
+        notes=tuple(decode(row["notes"])),
+        created_s=row["created_s"],
+        updated_s=row["updated_s"],
+    )

@@ -1,0 +1,169 @@
+"""The tables, the same in SQLite and in Postgres. `migrations/` makes them: change both together.
+
+JSON is kept as text, written and read by `wye.kernel.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Index, Integer, MetaData, Table
+from sqlalchemy import String as AnyString
+from sqlalchemy import Text as AnyText
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class String(TypeDecorator[str]):
+    """Text that every database takes: no NUL (Postgres has none), and no half of a surrogate pair."""
+
+    impl = AnyString
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return value and value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+class Text(String):
+    impl = AnyText
+    cache_ok = True
+
+
+ID = String(64)
+NAME = String(255)
+ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up by itself only what is called INTEGER."""
+
+
+def _belongs_to(column: str, *, primary_key: bool = False) -> Column[str]:
+    name = f"{column.split('.', maxsplit=1)[0].removesuffix('s')}_id"
+    return Column(name, ID, ForeignKey(column, ondelete="CASCADE"), primary_key=primary_key, nullable=False)
+
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("principal", NAME, nullable=False),
+    Column("filename", NAME, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("content_type", NAME, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("blob", ID, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double, index=True),
+    Index(None, "principal", "created_s", "id"),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("principal", NAME, nullable=False),
+    _belongs_to("files.id"),
+    Column("status", String(16), nullable=False, index=True),
+    Column("progress", Integer, nullable=False),
+    Column("error", Text),
+    Column("pages", Integer),
+    Column("notes", Text, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("updated_s", Double, nullable=False),
+    Index(None, "principal", "created_s", "id"),
+    Index(None, "file_id"),
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    _belongs_to("documents.id"),
+    Column("number", Integer, nullable=False),
+    Column("page", Integer),
+    Column("heading", Text),
+    Column("text", Text, nullable=False),
+    Index(None, "document_id", "number", unique=True),
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("principal", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Index(None, "principal", "created_s", "id"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    _belongs_to("collections.id", primary_key=True),
+    _belongs_to("documents.id", primary_key=True),
+    Column("attributes", Text, nullable=False),
+    Column("added_s", Double, nullable=False),
+    Index(None, "document_id"),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("principal", NAME, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("citations", Text, nullable=False),
+    Column("model", NAME),
+    Column("created_s", Double, nullable=False),
+)
+
+asked = Table(
+    "asked",
+    metadata,
+    _belongs_to("documents.id", primary_key=True),
+    _belongs_to("questions.id", primary_key=True),
+    Index(None, "question_id"),
+)
+"""Which documents a question was about."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("principal", NAME, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double, nullable=False, index=True),
+    Index(None, "principal", "created_s", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    _belongs_to("sessions.id"),
+    Column("role", String(16), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Index(None, "session_id"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("subject", ID, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("due_s", Double, nullable=False, index=True),
+    Column("owner", ID),
+)
+"""Work to be done in this process or its siblings: what is due. Whoever takes a job moves `due_s` to the end of its
+lease. On Postgres procrastinate's own tables are used."""

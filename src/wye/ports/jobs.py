@@ -1,0 +1,36 @@
+"""Work that must be done, whatever happens to the process that was asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from wye.kernel.errors import WyeError
+
+
+class GiveUp(WyeError):
+    """Raised by work that would fail again in the same way: it is not tried again. The message is for people."""
+
+    code = "given_up"
+
+
+Work = Callable[[str], Awaitable[None]]
+"""Does the work on a subject, a document's id. It may be done twice: what it leaves behind must be the same."""
+Failed = Callable[[str, str], Awaitable[None]]
+"""Told of a subject that is given up, with the reason for people."""
+
+
+class Jobs(Protocol):
+    async def add(self, subject: str) -> None:
+        """Have the work done on a subject; once, however often it is added before it is begun. Durable when this
+        returns. Raises StoreAway."""
+        ...
+
+    async def run(self, work: Work, failed: Failed, *, concurrency: int) -> None:
+        """Do the work that is waiting or will come, until cancelled. What a dead process had begun is begun anew; what
+        fails is tried again after a while, a few times. Goes on when the database was away."""
+        ...
+
+    async def remove(self, subject: str) -> None:
+        """Nothing more needs to be done on it. Work that is under way goes on."""
+        ...

@@ -1,0 +1,260 @@
+"""What is kept in the database: files, the documents made of them, their passages, and what was asked.
+
+Everything belongs to a principal, and nobody else finds it. Times are seconds since 1970. Any operation may raise
+StoreAway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from wye.kernel.errors import CapacityError
+
+Order = Literal["asc", "desc"]
+Status = Literal["uploaded", "processing", "ready", "failed"]
+
+
+class StoreAway(CapacityError):
+    """The database cannot be reached at this moment. What needs none goes on."""
+
+    code = "store_away"
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list: those behind the element `after`, at most `limit`, by the time they were made."""
+
+    limit: int = 20
+    after: str | None = None
+    order: Order = "desc"
+
+
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    principal: str
+    filename: str
+    bytes: int
+    content_type: str
+    """As found by looking at the content."""
+    sha256: str
+    purpose: str
+    blob: str
+    """Where its content is: a key of `ports.blobs`."""
+    created_s: float
+    expires_s: float | None = None
+
+
+class Files(Protocol):
+    async def add(self, file: StoredFile) -> None: ...
+
+    async def get(self, principal: str, file_id: str) -> StoredFile | None:
+        """None also for one that has expired."""
+        ...
+
+    async def list(self, principal: str, page: Page, purpose: str | None = None) -> list[StoredFile]: ...
+
+    async def delete(self, principal: str, file_id: str) -> StoredFile | None:
+        """Delete it with the documents made of it. What it was, so that its content can be deleted, too."""
+        ...
+
+    async def expired(self, now_s: float, limit: int) -> list[StoredFile]:
+        """Anybody's files whose time is over, for the one that deletes them."""
+        ...
+
+
+class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that is read, or is to be read, so that it can be asked."""
+
+    id: str
+    principal: str
+    file: StoredFile
+    status: Status
+    created_s: float
+    updated_s: float
+    progress: int = 0
+    """0 to 100."""
+    error: str | None = None
+    """Why it failed, for people."""
+    pages: int | None = None
+    """None for what has no pages, or is not read yet."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of a document that is ready: `Page 3 is a scan without text`."""
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a document's text."""
+
+    number: int
+    """Its place in the document, from 0."""
+    text: str
+    page: int | None = None
+    """From 1; None for what has no pages."""
+    heading: str | None = None
+
+
+class Documents(Protocol):
+    async def add(self, document: StoredDocument) -> None:
+        """Its file must be there."""
+        ...
+
+    async def get(self, principal: str, document_id: str) -> StoredDocument | None: ...
+
+    async def of_file(self, principal: str, file_id: str) -> StoredDocument | None:
+        """The document that was made of a file, the latest where there are several."""
+        ...
+
+    async def list(self, principal: str, page: Page) -> list[StoredDocument]: ...
+
+    async def delete(self, principal: str, document_id: str) -> StoredDocument | None:
+        """Delete it with its passages and with what was asked of it. What it was."""
+        ...
+
+    async def load(self, document_id: str) -> StoredDocument | None:
+        """Anybody's: for the work on documents, never for an answer to a caller."""
+        ...
+
+    async def unfinished(self, limit: int) -> list[str]:
+        """The ids of anybody's documents that are neither ready nor failed, the oldest first."""
+        ...
+
+    async def progress(self, document_id: str, percent: int) -> None:
+        """It is being read, and so much is done. Nothing happens to one that is ready, failed or gone."""
+        ...
+
+    async def fail(self, document_id: str, error: str) -> None: ...
+
+    async def finish(
+        self, document_id: str, passages: Sequence[Passage], *, pages: int | None, notes: Sequence[str] = ()
+    ) -> bool:
+        """It is ready: its passages, in place of any before. All or nothing. False when it is gone."""
+        ...
+
+    async def passages(self, document_id: str) -> list[Passage]:
+        """In their order."""
+        ...
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents that are asked together: OpenAI's vector store."""
+
+    id: str
+    principal: str
+    name: str
+    created_s: float
+    metadata: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A document in a collection."""
+
+    document: StoredDocument
+    added_s: float
+    attributes: dict[str, str | float | bool] = msgspec.field(default_factory=dict[str, str | float | bool])
+
+
+class Collections(Protocol):
+    async def add(self, collection: Collection) -> None: ...
+
+    async def get(self, principal: str, name: str) -> Collection | None:
+        """By its id, or the latest one of that name."""
+        ...
+
+    async def list(self, principal: str, page: Page) -> list[Collection]: ...
+
+    async def update(self, collection: Collection) -> bool:
+        """Its name and metadata. False when it is gone."""
+        ...
+
+    async def delete(self, principal: str, collection_id: str) -> bool:
+        """Its documents stay."""
+        ...
+
+    async def put(
+        self, collection_id: str, document_id: str, attributes: Mapping[str, str | float | bool] | None = None
+    ) -> None:
+        """Add a document; one that is in it gets the new attributes."""
+        ...
+
+    async def remove(self, collection_id: str, document_id: str) -> bool: ...
+
+    async def members(self, collection_id: str) -> list[Member]:
+        """In the order they were added."""
+        ...
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked of documents, and the answer."""
+
+    id: str
+    principal: str
+    document_ids: tuple[str, ...]
+    question: str
+    answer: str
+    citations: str
+    """JSON: a list, as the caller was told them."""
+    model: str | None
+    """None for an answer that is made of passages alone."""
+    created_s: float
+
+
+class Questions(Protocol):
+    async def add(self, question: Question) -> None:
+        """Documents that are gone by now are left out."""
+        ...
+
+    async def of_document(self, principal: str, document_id: str, page: Page) -> list[Question]: ...
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation that Wye keeps for its caller."""
+
+    id: str
+    principal: str
+    created_s: float
+    expires_s: float
+    metadata: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+    created_s: float
+
+
+class Sessions(Protocol):
+    """One that has expired is as if it were gone."""
+
+    async def add(self, session: Session) -> None: ...
+
+    async def get(self, principal: str, session_id: str) -> Session | None: ...
+
+    async def list(self, principal: str, page: Page) -> list[Session]: ...
+
+    async def delete(self, principal: str, session_id: str) -> bool: ...
+
+    async def say(self, session_id: str, messages: Sequence[Message], *, expires_s: float) -> None:
+        """Add to the end of what was said; the session now lives until then."""
+        ...
+
+    async def messages(self, session_id: str) -> list[Message]:
+        """All of them, in their order."""
+        ...
+
+
+class Store(Protocol):
+    """A database, with a room for each kind of thing."""
+
+    files: Files
+    documents: Documents
+    collections: Collections
+    questions: Questions
+    sessions: Sessions
+
+    @property
+    def away(self) -> str | None:
+        """Why it cannot be reached; None while it can."""
+        ...
+
+    async def close(self) -> None: ...
