@@ -6,19 +6,20 @@
 
 Dialects go by the names of `wye.dialects.registry`, or the shorter ones of `wye.dialects.detect`. A body is the bytes
 of a JSON object, its text, or a dict, which is read as the JSON that it would be sent as; it is never changed, and
-shares nothing with what comes out. What the other dialect cannot say is among the losses; `strict` refuses it where the
-loss may change the answer. Every error is a WyeError: of the caller's own making (CallerError: BadRequest,
-Unprocessable, LossRefused), or of the answer's (UpstreamError: BadAnswer, UpstreamRefused, StreamCut).
+shares nothing with what comes out. Some dialects say a part beside their bodies, in `headers`. What the other dialect
+cannot say is among the losses; `strict` refuses it where the loss may change the answer. Every error is a WyeError: of
+the caller's own making (CallerError: BadRequest, Unprocessable, LossRefused), or of the answer's (UpstreamError:
+BadAnswer, UpstreamRefused, StreamCut).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import overload
 
 import msgspec
 
-from wye.canon.events import End, Event, Failure
+from wye.canon.events import End, Event, Failure, Start
 from wye.canon.fold import fold, unfold
 from wye.canon.free_text import as_functions, as_texts
 from wye.canon.loss import Losses
@@ -64,12 +65,13 @@ def convert_request(
     stream: bool | None = None,
     strict: bool = False,
     quirks: Quirks | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ConvertedRequest:
     """A request in the words of `to`. Without `from_` its dialect is found by its form.
 
     `model` and `stream` stand for what the body says, or does not say because its dialect has it in the path. `quirks`
-    are what the upstream wants differently within `to`. Raises BadRequest for what is malformed, in no known form, or
-    holds content that `to` has no words for.
+    are what the upstream wants differently within `to`, `headers` what the caller sent with the body. Raises BadRequest
+    for what is malformed, in no known form, or holds content that `to` has no words for.
     """
     target = named(to, "to")
     members = _request_body(body)
@@ -79,15 +81,17 @@ def convert_request(
         raise BadRequest(
             f"{source.name} leaves the model to the path and {target.name} needs it: give it", param="model"
         )
+    if headers is not None and source.headers is not None:
+        request = source.headers.decode_request(request, _header_map(headers))
     if target is not source:
         demand_whole(request, source)
     losses = Losses()
     quirks = quirks or Quirks(custom_tools=True)
     if not (target.custom_tools and quirks.custom_tools):
         request = as_functions(request, losses)
-    left, headers = request, dict[bytes, bytes]()
+    left, beside = request, dict[bytes, bytes]()
     if target.headers is not None:
-        left, headers = target.headers.encode_request(request, losses)
+        left, beside = target.headers.encode_request(request, losses)
     said = target.encode_request(left, losses, quirks)
     if strict:
         losses.refuse()
@@ -98,22 +102,32 @@ def convert_request(
         source=source.name,
         model=request.model,
         stream=request.stream,
-        headers={name.decode(): value.decode() for name, value in headers.items()},
+        headers={name.decode(): value.decode() for name, value in beside.items()},
     )
 
 
 def convert_response(
-    body: Body, *, to: str, from_: str, request: Body | None = None, strict: bool = False
+    body: Body,
+    *,
+    to: str,
+    from_: str,
+    request: Body | None = None,
+    strict: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Converted:
     """A whole answer in the words of `to`.
 
     `request` is what the caller had asked, in `to` as well: some dialects repeat parts of it, and Bedrock's answers
-    name no model. Raises BadAnswer for what is no answer in `from_`, UpstreamRefused for an error that the body holds.
+    name no model. `headers` are the answer's: Bedrock's InvokeModel counts most families' tokens only there. Raises
+    BadAnswer for what is no answer in `from_`, UpstreamRefused for an error that the body holds.
     """
     target, source = named(to, "to"), named(from_, "from_")
     asked = _decoded(target, _request_body(request)) if request is not None else None
     response = source.decode_response(decode_answer(_json(body, BadAnswer)))
     losses = Losses()
+    if (beside := _told_beside(source, headers)) is not None:
+        start = Start("", "", None, response.usage, response.service_tier, response.extras).after(beside)
+        response.usage, response.service_tier, response.extras = start.usage, start.service_tier, start.extras
     if asked is not None:
         response.model = response.model or asked.model
         if (texts := as_texts(asked)) is not None:
@@ -135,6 +149,7 @@ def convert_stream(
     request: Body | None = None,
     strict: bool = False,
     sse: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> ConvertedStream: ...
 @overload
 def convert_stream(
@@ -145,6 +160,7 @@ def convert_stream(
     request: Body | None = None,
     strict: bool = False,
     sse: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncConvertedStream: ...
 def convert_stream(
     chunks: Iterable[bytes] | AsyncIterable[bytes],
@@ -154,13 +170,14 @@ def convert_stream(
     request: Body | None = None,
     strict: bool = False,
     sse: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> ConvertedStream | AsyncConvertedStream:
     """A stream in the words of `to`, as it comes: whole frames, for chunks that may be cut anywhere.
 
     Without `request` (as for `convert_response`) figures of usage are always told. `sse` says as server-sent events
-    what AWS would frame in its own way; both are read. An answer that breaks off, or that nobody can understand, ends
-    with the error event of `to`, and is `error` of the stream: it never looks complete. What `chunks` itself raises
-    goes through.
+    what AWS would frame in its own way; both are read. `headers` are the answer's. An answer that breaks off, or that
+    nobody can understand, ends with the error event of `to`, and is `error` of the stream: it never looks complete.
+    What `chunks` itself raises goes through.
     """
     target, source = named(to, "to"), named(from_, "from_")
     if sse:
@@ -169,15 +186,18 @@ def convert_stream(
         asked = _decoded(target, _request_body(request), stream=True)
     else:
         asked = ChatRequest(model="", messages=[], stream=True, include_usage=True)
+    beside = _told_beside(source, headers)
     if isinstance(chunks, AsyncIterable):
-        return AsyncConvertedStream(chunks, source, target, asked, strict)
-    return ConvertedStream(chunks, source, target, asked, strict)
+        return AsyncConvertedStream(chunks, source, target, asked, beside, strict)
+    return ConvertedStream(chunks, source, target, asked, beside, strict)
 
 
 class _Stream:
     """What both kinds of streams have in common."""
 
-    def __init__(self, source: Dialect, target: Dialect, asked: ChatRequest, strict: bool) -> None:
+    def __init__(
+        self, source: Dialect, target: Dialect, asked: ChatRequest, beside: Start | None, strict: bool
+    ) -> None:
         self.losses = Losses()
         """What could not be carried so far."""
         self.dialect = target.name
@@ -188,6 +208,7 @@ class _Stream:
         self._decoder: StreamDecoder | None = None
         self._encoder = target.stream_encoder(asked, self.losses)
         self._texts = as_texts(asked)
+        self._beside = beside
         self._strict = strict
         self._over = False
 
@@ -210,7 +231,8 @@ class _Stream:
             if isinstance(event, Failure):
                 self.error = event.error
             self._over = self._over or isinstance(event, End | Failure)
-            said.append(self._encoder.encode(event))
+            told = event.after(self._beside) if isinstance(event, Start) and self._beside is not None else event
+            said.append(self._encoder.encode(told))
         if self._strict:
             try:
                 self.losses.refuse()
@@ -222,9 +244,15 @@ class _Stream:
 
 class ConvertedStream(_Stream, Iterator[bytes]):
     def __init__(
-        self, chunks: Iterable[bytes], source: Dialect, target: Dialect, asked: ChatRequest, strict: bool
+        self,
+        chunks: Iterable[bytes],
+        source: Dialect,
+        target: Dialect,
+        asked: ChatRequest,
+        beside: Start | None,
+        strict: bool,
     ) -> None:
-        super().__init__(source, target, asked, strict)
+        super().__init__(source, target, asked, beside, strict)
         self._chunks = iter(chunks)
 
     def __next__(self) -> bytes:
@@ -240,9 +268,15 @@ class ConvertedStream(_Stream, Iterator[bytes]):
 
 class AsyncConvertedStream(_Stream, AsyncIterator[bytes]):
     def __init__(
-        self, chunks: AsyncIterable[bytes], source: Dialect, target: Dialect, asked: ChatRequest, strict: bool
+        self,
+        chunks: AsyncIterable[bytes],
+        source: Dialect,
+        target: Dialect,
+        asked: ChatRequest,
+        beside: Start | None,
+        strict: bool,
     ) -> None:
-        super().__init__(source, target, asked, strict)
+        super().__init__(source, target, asked, beside, strict)
         self._chunks = aiter(chunks)
 
     async def __anext__(self) -> bytes:
@@ -269,6 +303,20 @@ def _decoded(
     if stream is not None:
         members = {**members, "stream": stream}
     return dialect.decode_request(members)
+
+
+def _header_map(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {
+        name.lower().encode("latin-1", "replace"): said.encode("latin-1", "replace") for name, said in headers.items()
+    }
+
+
+def _told_beside(dialect: Dialect, headers: Mapping[str, str] | None) -> Start | None:
+    """What an answer's headers tell."""
+    codec = dialect.headers
+    if headers is None or codec is None or codec.decode_answer is None:
+        return None
+    return codec.decode_answer(_header_map(headers))
 
 
 def _request_body(body: Body) -> JsonObject:

@@ -391,6 +391,43 @@ def test_what_a_dialect_says_in_headers() -> None:
     assert wye.convert_request({**CHAT, "service_tier": "priority"}, to="responses").headers == {}
 
 
+COUNTED = {"X-Amzn-Bedrock-Input-Token-Count": "7", "X-Amzn-Bedrock-Output-Token-Count": "2"}
+IN_HEADERS = {**COUNTED, "x-amzn-bedrock-service-tier": "flex", "Date": "\u2603"}
+
+
+def test_what_an_answer_says_in_headers() -> None:
+    body = {"outputs": [{"text": "Hi", "stop_reason": "stop"}]}
+    said = wye.convert_response(body, to="chat", from_="bedrock_mistral_prompt", headers=IN_HEADERS)
+    assert said.body["usage"]["total_tokens"] == 9
+    assert said.body["service_tier"] == "flex"
+    assert "usage" not in wye.convert_response(body, to="chat", from_="bedrock_mistral_prompt").body
+    # Anthropic's answers say all in their bodies.
+    whole = wye.convert_response(answer_in("anthropic_messages"), to="chat", from_="claude", headers=IN_HEADERS)
+    assert whole == wye.convert_response(answer_in("anthropic_messages"), to="chat", from_="claude")
+
+
+def test_what_a_body_counts_goes_before_its_headers() -> None:
+    body = answer_in("bedrock_titan")
+    said = wye.convert_response(body, to="chat", from_="bedrock_titan", headers={**COUNTED})
+    assert said.body["usage"] == wye.convert_response(body, to="chat", from_="bedrock_titan").body["usage"]
+
+
+def test_what_a_stream_says_in_headers() -> None:
+    chunks = [b'data: {"outputs":[{"text":"Hi","stop_reason":"stop"}]}\n\n']
+    stream = wye.convert_stream(chunks, to="chat", from_="bedrock_mistral_prompt", headers=IN_HEADERS)
+    told = folded("openai_chat", b"".join(stream))
+    assert (told.service_tier, told.usage) == ("flex", Usage(7, 2))
+
+
+def test_what_a_caller_says_in_headers() -> None:
+    asked = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": CHAT["messages"]}
+    given = {"X-Amzn-Bedrock-Trace": "ENABLED", "X-Amzn-Bedrock-Service-Tier": "flex"}
+    said = wye.convert_request(asked, to="converse", headers=given).body
+    assert (said["guardrailConfig"], said["serviceTier"]) == ({"trace": "enabled"}, {"type": "flex"})
+    # OpenAI's requests say all in their bodies.
+    assert wye.convert_request(CHAT, to="claude", headers=given) == wye.convert_request(CHAT, to="claude")
+
+
 def test_an_upstreams_quirks_are_kept() -> None:
     asked = wye.convert_request(
         {"model": "c", "max_tokens": 9, "system": "s", "messages": [{"role": "user", "content": "Hi"}]},

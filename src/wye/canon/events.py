@@ -29,6 +29,16 @@ class Start(msgspec.Struct, tag="start"):
     service_tier: str | None = None
     extras: Extras | None = None
 
+    def after(self, told: Start) -> Start:
+        """Together with what was `told` beside the body, in headers: what the body says goes before it."""
+        usage = told.usage if self.usage is None or told.usage is None else told.usage.updated(self.usage)
+        return msgspec.structs.replace(
+            self,
+            usage=usage or self.usage,
+            service_tier=self.service_tier or told.service_tier,
+            extras={**(told.extras or {}), **(self.extras or {})} or None,
+        )
+
 
 class PartStart(msgspec.Struct, tag="part_start"):
     index: int

@@ -39,9 +39,10 @@ class Losses(list[Loss]):
             )
 
     def header(self, limit: int = 1000) -> str:
-        """The X-Wye-Loss header: fields separated by commas, shortened to about `limit` characters, printable ASCII."""
+        """The X-Wye-Loss header: fields separated by commas, warnings first, shortened to about `limit` characters,
+        printable ASCII."""
         text = ""
-        for shown, loss in enumerate(self):
+        for shown, loss in enumerate(sorted(self, key=lambda loss: loss.severity != "warning")):
             plain = "".join([character if character.isprintable() else " " for character in loss.field[: limit + 1]])
             item = plain.encode("ascii", "replace").decode().replace(",", ";")
             if len(text) + len(item) > limit:

@@ -13,7 +13,17 @@ def test_each_loss_is_kept_once_in_order() -> None:
     losses.add("seed", "no place")
     losses.add("user", "no place", "info")
     losses.add("seed", "no place")
-    assert losses.header() == "seed, user"
+    assert [(loss.field, loss.severity) for loss in losses] == [("seed", "warning"), ("user", "info")]
+
+
+def test_the_header_names_first_what_may_change_the_answer() -> None:
+    losses = Losses()
+    for name in ("user", "store"):
+        losses.add(name, "no place", "info")
+    losses.add("seed", "no place")
+    losses.add("n", "no place")
+    assert losses.header() == "seed, n, user, store"
+    assert losses.header(limit=10) == "seed, n, +2 more"
 
 
 def test_strict_mode_refuses_what_may_change_the_answer_and_names_it() -> None:

@@ -99,18 +99,7 @@ def _one_after_the_other(first: Rewrite | None, second: Rewrite | None) -> Rewri
 
 
 def _with_headers(told: Start, events: list[Event]) -> list[Event]:
-    """`told` by the upstream beside its body, which goes before it."""
-    return [_merged(told, event) if isinstance(event, Start) else event for event in events]
-
-
-def _merged(told: Start, start: Start) -> Start:
-    usage = told.usage if start.usage is None or told.usage is None else told.usage.updated(start.usage)
-    return msgspec.structs.replace(
-        start,
-        usage=usage or start.usage,
-        service_tier=start.service_tier or told.service_tier,
-        extras={**(told.extras or {}), **(start.extras or {})} or None,
-    )
+    return [event.after(told) if isinstance(event, Start) else event for event in events]
 
 
 def _in_headers(exchange: Exchange, events: list[Event]) -> list[Event]:
