@@ -10,6 +10,7 @@ from wye import __version__
 
 COMMANDS = {
     "serve": "Start the server.",
+    "chat": "Talk to a model at the terminal.",
     "models": "List, fetch, load and unload models.",
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "check": "Say whether the configuration is good and the providers can be reached.",
