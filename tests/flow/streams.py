@@ -11,7 +11,7 @@ from botocore.eventstream import EventStreamBuffer
 
 from tests import wire
 from wye.kernel.eventstream import exception, message
-from wye.testing.fake import FakeAnswer, FakeUpstream
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 
 CALLERS = ("chat", "responses", "messages", "converse")
 """Which are the kinds of upstreams as well."""
@@ -112,6 +112,28 @@ BROKEN: dict[str, bytes] = {
     "messages": b'event: content_block_delta\ndata: {"type": \n\n',
     "converse": message("contentBlockDelta", b'{"contentBlockIndex": 0, "del'),
 }
+TOO_LONG = {
+    "chat": "This model's maximum context length is 128000 tokens. Please shorten the messages.",
+    "responses": "Your input exceeds the context window of this model.",
+    "messages": "prompt is too long: 210034 tokens > 200000 maximum",
+    "converse": "Input is too long for requested model.",
+}
+
+
+def too_long(kind: str, *, streamed: bool) -> FakeAnswer:
+    """The refusal of a context, in each vendor's words; OpenAI's Responses say it within a stream."""
+    words = TOO_LONG[kind]
+    if kind == "converse":
+        return json_body({"message": words}, 400, **{"x-amzn-errortype": "ValidationException"})
+    error = {"type": "invalid_request_error", "message": words}
+    if kind == "messages":
+        return json_body({"type": "error", "error": error}, 400)
+    error |= {"code": "context_length_exceeded", "param": "messages" if kind == "chat" else "input"}
+    if kind == "responses" and streamed:
+        return event_stream([response_event("error", 0, error=error)])
+    return json_body({"error": error}, 400)
+
+
 OWED = {"chat": 1, "responses": 0, "messages": 1, "converse": 1}
 """How many of the last frames a complete answer may lack: a terminator, or figures that come after the end."""
 

@@ -13,7 +13,21 @@ import pytest
 
 from tests import wire
 from tests.flow import streams
-from tests.flow.streams import BEGUN, BROKEN, CALLERS, ENDING, ERROR, OWED, PRELUDE, TEXT, WHOLE, hear, question, stream
+from tests.flow.streams import (
+    BEGUN,
+    BROKEN,
+    CALLERS,
+    ENDING,
+    ERROR,
+    OWED,
+    PRELUDE,
+    TEXT,
+    TOO_LONG,
+    WHOLE,
+    hear,
+    question,
+    stream,
+)
 from wye.testing.fake import FakeAnswer, FakeUpstream, json_body
 from wye.testing.server import WyeServer
 
@@ -34,6 +48,7 @@ def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]
                 {**streams.deployment("chat", "second"), "clocks": QUICK, "weight": 0},
             ]
             alone = [deployments[0]]
+            larger = {**deployments[1], "model": "up-large"}
             never = {"allowed_fails": 10**6, "cooldown_s": 0.01}
             config = {
                 "local": {"enabled": False},
@@ -45,6 +60,7 @@ def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]
                     "m": {"deployments": deployments, "retries": 0, **never},
                     "again": {"deployments": deployments, "retries": 1, **never},
                     "alone": {"deployments": alone, "retries": 0},
+                    "long": {"deployments": [*deployments, larger], "retries": 2, **never},
                 },
             }
             made[kind] = (stack.enter_context(WyeServer(config)), first, second)
@@ -94,6 +110,7 @@ BEFORE = {
 }
 ASKED = {"reset before headers": [(1, 1), (2, 1)]}
 """A connection that was kept and is reset may have been dead before the call: it is made again on a new one."""
+CLOCKS = {"never answers": "headers_s", "no first token": "first_token_s"}
 AFTER = {
     "cut": lambda kind: stream(kind, [*BEGUN[kind]], end="cut"),
     "reset": lambda kind: stream(kind, [*BEGUN[kind], 0.1], end="reset"),
@@ -132,6 +149,10 @@ def test_without_a_fallback_it_is_a_status_and_an_error_that_the_caller_understa
     error = json.loads(body)
     assert error["message"] if caller == "converse" else error["error"]["message"]
     assert ("x-amzn-errortype" in headers) is (caller == "converse")
+    if caller != "converse":
+        assert error["request_id"] == headers["x-request-id"]
+    if fault in CLOCKS:
+        assert (status, CLOCKS[fault] in body.decode()) == (504, True)
     assert (len(first.requests), 1) in ASKED.get(fault, [(1, 1)])
 
 
@@ -176,6 +197,28 @@ def test_a_refusal_is_passed_on_after_one_attempt(
     assert (len(first.requests), second.requests) == (1, [])
 
 
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("caller", "kind"), PAIRS)
+def test_what_is_too_long_for_one_model_goes_to_a_larger_one_at_once(
+    caller: str, kind: str, streamed: bool, behind: Callable[[str], Any]
+) -> None:
+    """Never to the same model elsewhere; without another one the upstream's words are the caller's error."""
+    server, first, second = behind(kind)
+    first.queue += [streams.too_long(kind, streamed=streamed)] * 2
+    second.script = lambda request: stream("chat", [*WHOLE["chat"]]) if streamed else json_body(wire.OPENAI_BODY)
+    status, headers, body = call(server, caller, "long", stream=streamed)
+    assert (status, headers["x-wye-attempts"]) == (200, "2")
+    expected = "second/up-large" if kind == "chat" else "second/up-chat"
+    assert headers["x-wye-deployment"] == expected
+    assert hear(caller, body).text == TEXT if streamed else TEXT.encode() in body
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+    status, headers, body = call(server, caller, "alone", stream=streamed)
+    assert (status, headers["x-wye-attempts"]) == (400, "1"), body
+    assert TOO_LONG[kind] in body.decode()
+    if caller in ("chat", "responses"):
+        assert json.loads(body)["error"]["code"] == "context_length_exceeded"
+
+
 @pytest.mark.parametrize(("caller", "kind"), PAIRS)
 def test_a_whole_answer_without_its_last_frame_is_whole(caller: str, kind: str, behind: Callable[[str], Any]) -> None:
     server, first, _ = behind(kind)
@@ -190,7 +233,10 @@ def test_a_byte_at_a_time_is_as_good_as_a_whole(caller: str, kind: str, behind: 
     server, first, _ = behind(kind)
     whole = b"".join(WHOLE[kind])
     first.queue += [stream(kind, [bytes([byte]) for byte in whole]), stream(kind, [whole])]
-    dripped, at_once = (hear(caller, call(server, caller, "alone")[2]) for _ in range(2))
+    answers = [call(server, caller, "alone")[2] for _ in range(2)]
+    if caller == kind:
+        assert answers[0] == answers[1]
+    dripped, at_once = (hear(caller, answer) for answer in answers)
     assert dripped == at_once
     assert (dripped.text, dripped.complete, dripped.errors) == (TEXT, True, [])
 

@@ -110,5 +110,10 @@ def _typed(error: UpstreamRefused, said: str) -> UpstreamRefused:
     if kind == "ValidationException" and "model identifier is invalid" in error.message:
         status = 404
     return UpstreamRefused(
-        error.message, status=status, kind=kind, retry_after_s=error.retry_after_s, details=error.details
+        error.message,
+        status=status,
+        kind=kind,
+        code=error.code,
+        retry_after_s=error.retry_after_s,
+        details=error.details,
     )

@@ -15,6 +15,17 @@ from wye.kernel.json import JsonError, as_object, decode, encode_text
 MAX_MESSAGE = 2000
 """Characters of an upstream's message that are passed on."""
 
+CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+"""The code of an input that is too long for the model, OpenAI's word for what others only put into a sentence."""
+
+_TOO_LONG = re.compile(
+    r"context (?:length|window|size|limit)"  # OpenAI and most of its kind, llama.cpp, Claude with its answer's limit
+    r"|(?:prompt|input) is too long"  # Claude; Bedrock of most models
+    r"|maximum (?:prompt|input|model) length"  # xAI
+    r"|input tokens? (?:count [^.]*)?exceed"  # Gemini; Nova
+    r"|tokens \+ `?max_new_tokens`? must be",  # text-generation-inference
+    re.IGNORECASE,
+)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -35,10 +46,13 @@ def refusal_of(status: int, value: Any, otherwise: str, retry_after_s: float | N
     details = {**(as_object(error.get("details")) or {})}
     code = details.pop("error_code", None) or error.get("code")
     param = details.pop("param", None) or error.get("param")
-    message = error.get("message") or body.get("detail") or body.get("Message") or otherwise
+    said = error.get("message") or body.get("detail") or body.get("Message") or otherwise
+    message = (said if isinstance(said, str) else encode_text(said))[:MAX_MESSAGE]
+    if status in (400, 413, 422) and _TOO_LONG.search(message):
+        code = CONTEXT_LENGTH_EXCEEDED
     kind = error.get("type")
     return UpstreamRefused(
-        (message if isinstance(message, str) else encode_text(message))[:MAX_MESSAGE],
+        message,
         status=status,
         kind=kind if isinstance(kind, str) else None,
         code=code if isinstance(code, str) else None,

@@ -18,7 +18,8 @@ from wye.canon.parts import Audio, Document, Image, Part, PlainText, Text, ToolR
 from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import FunctionTool, Tool, ToolChoice
 from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
-from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut
+from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED
+from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamRefused
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
 from wye.ports.engine import Engine
 from wye.ports.provider import Adapted, Call, Operation
@@ -102,7 +103,8 @@ class LocalProvider:
         return None
 
     async def call(self, call: Call) -> Reply:
-        """Raises what `Engine.address` and `Transport.send` raise; BadRequest for a context that is too long."""
+        """Raises what `Engine.address` and `Transport.send` raise; UpstreamRefused for a context that is too
+        long, since another model may hold it; BadRequest for what else the engine refuses."""
         target = _TARGETS.get(call.operation)
         if target is None:
             raise BadRequest(f"'{call.model}' gives no embeddings: it is a model for text", param="model")
@@ -155,10 +157,11 @@ class LocalProvider:
         message = str(details.get("message", "The local engine refused the request"))[:2000]
         if details.get("type") == "exceed_context_size_error":
             given, room = details.get("n_prompt_tokens"), details.get("n_ctx")
-            raise BadRequest(
+            raise UpstreamRefused(
                 f"The context of '{model}' holds {room} tokens, but the messages have {given}. Shorten them.",
+                status=400,
                 param="messages",
-                code="context_length_exceeded",
+                code=CONTEXT_LENGTH_EXCEEDED,
                 details={"n_prompt_tokens": given, "n_ctx": room},
             )
         param = "response_format" if "schema" in message.lower() else None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from wye.dialects import aws_errors
 from wye.dialects.refusal import MAX_MESSAGE, decode_refusal, refusal_of
 from wye.kernel import clock, json
 from wye.kernel.errors import UpstreamRefused
@@ -34,6 +35,43 @@ def test_a_refusal_is_understood_whoever_wrote_it(
     error = decode_refusal(400, {}, json.encode(body))
     assert (error.status, error.message, error.kind, error.param) == (400, message, kind, param)
     assert error.code == (code or UpstreamRefused.code)
+
+
+TOO_LONG = [
+    "This model's maximum context length is 128000 tokens. However, your messages resulted in 130000 tokens.",
+    "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    "prompt is too long: 210034 tokens > 200000 maximum",
+    "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000",
+    "Input is too long for requested model.",
+    "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+    "The input token count (1189808) exceeds the maximum number of tokens allowed (1048575).",
+    "This model's maximum prompt length is 131072 but the request contains 153012 tokens.",
+    "`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000 `inputs` tokens",
+    "request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
+]
+
+
+@pytest.mark.parametrize("message", TOO_LONG)
+def test_an_input_that_is_too_long_has_one_code_in_whatever_words(message: str) -> None:
+    assert decode_refusal(400, {}, json.encode({"message": message})).code == "context_length_exceeded"
+    error = aws_errors.decode_error(
+        400, {b"x-amzn-errortype": b"ValidationException"}, json.encode({"message": message})
+    )
+    assert (error.code, error.kind) == ("context_length_exceeded", "ValidationException")
+    assert decode_refusal(500, {}, json.encode({"message": message})).code == UpstreamRefused.code
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+        "Invalid 'input': string too long. Expected a string with maximum length 10",
+        "The content was refused by the content policy",
+        "messages: at least one message is required",
+    ],
+)
+def test_what_no_larger_model_would_take_is_not_too_long_for_its_context(message: str) -> None:
+    assert decode_refusal(400, {}, json.encode({"message": message})).code == UpstreamRefused.code
 
 
 @pytest.mark.parametrize(

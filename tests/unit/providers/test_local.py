@@ -13,7 +13,7 @@ from wye.canon.parts import Audio, Base64, Document, Image, PlainText, Text, Too
 from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.registry import DIALECTS
-from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError
+from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError, UpstreamRefused
 from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Origin
 from wye.providers import local as module
@@ -319,10 +319,10 @@ async def test_a_context_that_is_too_long_is_told_with_its_figures(provider: Loc
     reply = Reply({"error": error}, 400)
     machine.answers = [reply]
     with pytest.raises(
-        BadRequest, match="The context of 'tiny' holds 512 tokens, but the messages have 900"
+        UpstreamRefused, match="The context of 'tiny' holds 512 tokens, but the messages have 900"
     ) as refused:
         await provider.call(Call("openai_chat", "tiny", b"{}"))
-    assert refused.value.code == "context_length_exceeded"
+    assert (refused.value.status, refused.value.code) == (400, "context_length_exceeded")
     assert refused.value.param == "messages"
     assert refused.value.details == {"n_prompt_tokens": 900, "n_ctx": 512}
     assert reply.closed

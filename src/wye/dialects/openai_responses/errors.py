@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wye.dialects.refusal import decode_refusal, refusal_of
+from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED, decode_refusal, refusal_of
 from wye.kernel.errors import UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, as_object, encode
 from wye.kernel.sse import frame
@@ -19,6 +19,7 @@ _TYPE_OF = {
 _STATUS_OF = {
     "invalid_request_error": 400,
     "invalid_prompt": 400,
+    CONTEXT_LENGTH_EXCEEDED: 400,
     "authentication_error": 401,
     "permission_error": 403,
     "not_found_error": 404,

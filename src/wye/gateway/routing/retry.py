@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED
 from wye.gateway.deployment import Deployment
 from wye.kernel.errors import ClockExpired, ConnectFailed, NoDeployment, UpstreamError, WyeError
 
@@ -41,7 +42,7 @@ class Retry:
         if self.attempts >= MAX_ATTEMPTS:
             raise error
         others = [d for d in self._plan if id(d) not in self._tries and d.health.usable(now_s)]
-        if error.code == "context_length_exceeded":
+        if error.code == CONTEXT_LENGTH_EXCEEDED:
             self._too_small.add(failed.model)
             others = [d for d in others if d.model not in self._too_small and _holds_more(d, failed)]
             if not others:

@@ -45,7 +45,8 @@ def test_what_is_no_completion_is_a_bad_answer(body: dict[str, Any]) -> None:
     [
         ({"error": {"message": "No", "code": 429}}, 429),
         ({"error": {"message": "No", "type": "insufficient_quota"}}, 429),
-        ({"error": {"message": "No", "type": "weird", "code": "context_length_exceeded"}}, 502),
+        ({"error": {"message": "No", "type": "weird", "code": "context_length_exceeded"}}, 400),
+        ({"error": {"message": "No", "type": "weird", "code": "odd"}}, 502),
         ({"error": "No"}, 502),
         ({"object": "error", "message": "No", "type": "BadRequestError", "code": 400}, 400),
         ({"error": {"message": "No", "code": 7}}, 502),

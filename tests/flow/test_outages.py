@@ -1,0 +1,127 @@
+"""An upstream that is down for a while under load: nobody notices, nobody pays for it, and it is asked again soon."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from http.client import HTTPConnection
+from itertools import cycle
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.flow import streams
+from tests.flow.streams import CALLERS, PRELUDE, TEXT, WHOLE, hear, question, stream
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
+from wye.testing.server import WyeServer
+
+EVERY_S = 0.1
+ALLOWED_FAILS = 2
+DOWN = [
+    json_body({"error": {"message": "down", "type": "server_error"}}, 503),
+    FakeAnswer([], head=False, end="reset"),
+    stream("chat", [*PRELUDE["chat"]], end="cut"),
+    FakeAnswer([], head=False, end="hang"),
+]
+"""What an outage looks like, one after the other."""
+
+
+def serve(*upstreams: FakeUpstream, weights: Sequence[float] = (1, 0), **more: Any) -> WyeServer:
+    """Route `m` to all of them, in OpenAI's Chat."""
+    clocks = {"connect_s": 1, "headers_s": 0.3, "first_token_s": 2, "gap_s": 2}
+    names = [f"up{i}" for i in range(len(upstreams))]
+    deployments = [
+        {"provider": name, "model": name, "api": "chat", "weight": weight, "clocks": clocks}
+        for name, weight in zip(names, weights, strict=True)
+    ]
+    providers = {name: streams.provider("chat", upstream) for name, upstream in zip(names, upstreams, strict=True)}
+    route = {"deployments": deployments, "allowed_fails": ALLOWED_FAILS, **more.pop("route", {})}
+    return WyeServer({"local": {"enabled": False}, "providers": providers, "routes": {"m": route}, **more})
+
+
+def well(request: FakeRequest) -> FakeAnswer:
+    return stream("chat", [*WHOLE["chat"]]) if request.json().get("stream") else json_body(wire.OPENAI_BODY)
+
+
+@pytest.mark.parametrize(("down_s", "cooldown_s"), [(2.5, 0.5)])
+def test_an_outage_under_load_is_heard_by_nobody(
+    down_s: float, cooldown_s: float, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """A call every 0.1 s, of each kind of caller in turn, before, during and after it."""
+    upstream.script = second.script = well
+    with serve(upstream, second, route={"cooldown_s": cooldown_s}) as server:
+        begun_s = time.monotonic()
+        down_at_s, up_at_s = begun_s + 0.5, begun_s + 0.5 + down_s
+        deployments, back_at_s, faults = Counter[str](), 0.0, cycle(DOWN)
+        for i, caller in zip(range(int((down_s + 2) / EVERY_S)), cycle(CALLERS), strict=False):
+            time.sleep(max(0.0, begun_s + i * EVERY_S - time.monotonic()))
+            now_s = time.monotonic()
+            is_down = down_at_s <= now_s < up_at_s
+            upstream.script = (lambda request: next(faults)) if is_down else well
+            asked = len(upstream.requests)
+            status, headers, body = wire.call(server.url, *question(caller))
+            heard = hear(caller, body)
+            assert (status, heard.text, heard.complete, heard.errors) == (200, TEXT, True, [])
+            assert (headers["x-wye-deployment"] == "up1/up1") or not is_down
+            if is_down:
+                deployments["probed"] += len(upstream.requests) - asked
+            elif now_s >= up_at_s and headers["x-wye-deployment"] == "up0/up0":
+                back_at_s = back_at_s or now_s
+    # Those that open the circuit and as many probes as there are cooldowns; a reset is asked again on a new connection.
+    assert 2 + down_s / cooldown_s / 2 <= deployments["probed"] <= 2 * (ALLOWED_FAILS + down_s / cooldown_s)
+    assert 0 < back_at_s - up_at_s <= cooldown_s + 3 * EVERY_S
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_failover_is_the_callers_gain_and_nobodys_bill(
+    caller: str, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """The fallback's model and figures are told; what failed counts as a failure, without tokens."""
+    upstream.script = lambda request: stream("chat", [wire.OPENAI_ROLE, wire.OPENAI_USAGE_CHUNK], end="cut")
+    second.script = well
+    with serve(upstream, second, route={"retries": 0}, limits={"tokens_per_minute": 1000}) as server:
+        more = {"stream_options": {"include_usage": True}} if caller == "chat" else {}
+        _, headers, body = wire.call(server.url, *question(caller, **more))
+        heard = hear(caller, body)
+        assert heard.tokens == (3 if caller == "messages" else 14)
+        assert (b"upstream-model-1" in body) is (caller != "converse")
+        assert (headers["x-wye-deployment"], headers["x-wye-attempts"]) == ("up1/up1", "2")
+        path, asked = question(caller, stream=False)
+        _, headers, _ = wire.call(server.url, path, asked)
+        reserved = len(json.dumps(asked)) // 4
+        assert int(headers["x-ratelimit-remaining-tokens"]) == 1000 - 14 - reserved
+        deployments = json.loads(wire.call(server.url, "/stats")[2])["routes"]["m"]["deployments"]
+        told = [[d[name] for name in ("requests", "failures", "input_tokens", "output_tokens")] for d in deployments]
+        assert told == [[2, 2, 0, 0], [2, 0, 22, 6]]
+        metrics = wire.call(server.url, "/metrics")[2].decode().splitlines()
+        assert 'wye_requests_total{deployment="up0/up0"} 2.0' in metrics
+        assert 'wye_request_failures_total{deployment="up0/up0"} 2.0' in metrics
+        assert 'wye_input_tokens_total{deployment="up0/up0"} 0.0' in metrics
+        assert 'wye_input_tokens_total{deployment="up1/up1"} 22.0' in metrics
+
+
+@pytest.fixture
+def third() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as fake:
+        yield fake
+
+
+def test_weights_are_exact(upstream: FakeUpstream, second: FakeUpstream, third: FakeUpstream) -> None:
+    """1, 1 and 0 over 600 calls, half of them streams, on one connection."""
+    upstreams = (upstream, second, third)
+    for fake in upstreams:
+        fake.script = well
+    with (
+        serve(*upstreams, weights=(1, 1, 0)) as server,
+        closing(HTTPConnection("127.0.0.1", server.port)) as connection,
+    ):
+        for i in range(600):
+            body = json.dumps(wire.ask(stream=i % 2 == 1))
+            connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+            response = connection.getresponse()
+            assert (response.status, bool(response.read())) == (200, True)
+    assert [len(fake.requests) for fake in upstreams] == [300, 300, 0]
