@@ -34,3 +34,18 @@ class Jobs(Protocol):
     async def remove(self, subject: str) -> None:
         """Nothing more needs to be done on it. Work that is under way goes on."""
         ...
+
+
+ATTEMPTS = 4
+
+
+def wait_before(attempt: int) -> float:
+    """Seconds to wait before the second attempt, the third, ..."""
+    return 2.0 * 4.0 ** (attempt - 2)
+
+
+def reason_of(error: Exception) -> str:
+    """Why work was given up, for people: an error of Wye's says it itself, any other is for the log."""
+    if isinstance(error, WyeError):
+        return error.message
+    return f"It failed {ATTEMPTS} times by an internal error ({type(error).__name__}): the server's log has the details"

@@ -125,10 +125,12 @@ class Documents(Protocol):
 
     async def fail(self, document_id: str, error: str) -> None: ...
 
-    async def finish(
-        self, document_id: str, passages: Sequence[Passage], *, pages: int | None, notes: Sequence[str] = ()
-    ) -> bool:
-        """It is ready: its passages, in place of any before. All or nothing. False when it is gone."""
+    async def keep(self, document_id: str, passages: Sequence[Passage]) -> bool:
+        """Its passages, in place of any before: all or none. False when it is gone."""
+        ...
+
+    async def finish(self, document_id: str, *, pages: int | None, notes: Sequence[str] = ()) -> None:
+        """It is ready."""
         ...
 
     async def passages(self, document_id: str) -> list[Passage]:

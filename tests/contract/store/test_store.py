@@ -121,7 +121,8 @@ async def test_a_documents_way_to_ready(store: SqlStore) -> None:
     assert (seen.status, seen.progress) == ("processing", 40)
     assert seen.updated_s > clock.wall_s() - 60
     passages = [Passage(number=i, text=f"text {i}", page=i + 1, heading="H") for i in range(3)]
-    assert await store.documents.finish("doc-1", passages, pages=3, notes=["a note"])
+    assert await store.documents.keep("doc-1", passages)
+    await store.documents.finish("doc-1", pages=3, notes=["a note"])
     seen = await store.documents.get("me", "doc-1")
     assert seen is not None
     assert (seen.status, seen.progress, seen.pages, seen.notes) == ("ready", 100, 3, ("a note",))
@@ -131,10 +132,10 @@ async def test_a_documents_way_to_ready(store: SqlStore) -> None:
 
 async def test_what_is_read_again_takes_the_place_of_what_was_read_before(store: SqlStore) -> None:
     await kept(store)
-    assert await store.documents.finish("doc-1", [Passage(number=i, text="old") for i in range(3)], pages=None)
-    assert await store.documents.finish("doc-1", [Passage(number=0, text="new")], pages=None)
+    assert await store.documents.keep("doc-1", [Passage(number=i, text="old") for i in range(3)])
+    assert await store.documents.keep("doc-1", [Passage(number=0, text="new")])
     assert await store.documents.passages("doc-1") == [Passage(number=0, text="new")]
-    assert await store.documents.finish("doc-1", [], pages=None)
+    assert await store.documents.keep("doc-1", [])
     assert await store.documents.passages("doc-1") == []
 
 
@@ -150,14 +151,15 @@ async def test_a_document_that_failed_says_why_and_does_not_move_again(store: Sq
 async def test_a_document_that_is_gone_is_not_brought_back(store: SqlStore) -> None:
     await store.documents.progress("doc-1", 50)
     await store.documents.fail("doc-1", "no")
-    assert not await store.documents.finish("doc-1", [Passage(number=0, text="x")], pages=1)
+    await store.documents.finish("doc-1", pages=1)
+    assert not await store.documents.keep("doc-1", [Passage(number=0, text="x")])
     assert await store.documents.load("doc-1") is None
 
 
 async def test_with_its_file_a_document_goes_and_what_was_asked_of_it(store: SqlStore) -> None:
     for name in ("doc-1", "doc-2"):
         await kept(store, name)
-        await store.documents.finish(name, [Passage(number=0, text="x")], pages=1)
+        await store.documents.keep(name, [Passage(number=0, text="x")])
     question = Question(
         id="q-1",
         principal="me",
@@ -257,7 +259,7 @@ async def test_a_session_is_its_owners_until_its_time_is_over(store: SqlStore) -
 async def test_text_that_no_database_takes_is_taken(store: SqlStore) -> None:
     await kept(store)
     text = "a\0b \ud800 ü 漢 🎉"
-    await store.documents.finish("doc-1", [Passage(number=0, text=text, heading="\0")], pages=None)
+    await store.documents.keep("doc-1", [Passage(number=0, text=text, heading="\0")])
     (passage,) = await store.documents.passages("doc-1")
     assert (passage.text, passage.heading) == ("a\ufffdb ? ü 漢 🎉", "\ufffd")
     assert await store.documents.get("me", "a\0") is None

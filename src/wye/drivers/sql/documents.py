@@ -90,29 +90,23 @@ class SqlDocuments:
         async with self._database.write() as connection:
             await connection.execute(update(documents).where(*known).values(updated_s=clock.wall_s(), **values))
 
-    async def finish(
-        self, document_id: str, passages_: Sequence[Passage], *, pages: int | None, notes: Sequence[str] = ()
-    ) -> bool:
-        ready = {
-            "status": "ready",
-            "progress": 100,
-            "error": None,
-            "pages": pages,
-            "notes": encode_text(list(notes)),
-            "updated_s": clock.wall_s(),
-        }
+    async def keep(self, document_id: str, passages_: Sequence[Passage]) -> bool:
         rows = [
             {"document_id": document_id, "number": p.number, "page": p.page, "heading": p.heading, "text": p.text}
             for p in passages_
         ]
+        there = select(documents.c.id).where(documents.c.id == document_id).with_for_update()
         async with self._database.write() as connection:
-            done = await connection.execute(update(documents).where(documents.c.id == document_id).values(ready))
-            if not done.rowcount:
+            if not (await connection.execute(there)).one_or_none():
                 return False
             await connection.execute(delete(passages).where(passages.c.document_id == document_id))
             if rows:
                 await connection.execute(insert(passages), rows)
         return True
+
+    async def finish(self, document_id: str, *, pages: int | None, notes: Sequence[str] = ()) -> None:
+        told = encode_text(list(notes))
+        await self._update(document_id, status="ready", progress=100, error=None, pages=pages, notes=told)
 
     async def passages(self, document_id: str) -> list[Passage]:
         query = select(passages.c.number, passages.c.text, passages.c.page, passages.c.heading)

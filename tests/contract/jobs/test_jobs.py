@@ -1,0 +1,232 @@
+"""What everything that keeps jobs does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from wye.drivers.sql import jobs as sql_jobs
+from wye.drivers.sql.database import Database, database_url
+from wye.drivers.sql.jobs import SqlJobs
+from wye.kernel.errors import BadRequest
+from wye.kernel.secret import Secret
+from wye.ports import jobs as port
+from wye.ports.jobs import GiveUp, Jobs
+from wye.ports.store import StoreAway
+
+Make = Callable[[], Jobs]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long."""
+    monkeypatch.setattr(sql_jobs, "_LOOKED_S", 0.05)
+    monkeypatch.setattr(sql_jobs, "_LEASE_S", 0.4)
+    monkeypatch.setattr(sql_jobs, "_RENEWED_S", 0.1)
+    monkeypatch.setattr(sql_jobs, "wait_before", lambda attempt: 0.02)
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes what another process would use."""
+    databases: list[Database] = []
+
+    def made() -> Jobs:
+        databases.append(Database(database_url(Secret(f"sqlite:///{tmp_path}/wye.db"))))
+        return SqlJobs(databases[-1])
+
+    yield made
+    for database in databases:
+        await database.close()
+
+
+class Seen:
+    def __init__(self, work: Callable[[str], Awaitable[None]] | None = None) -> None:
+        self.done: list[str] = []
+        self.tried: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+        self._work = work
+
+    async def work(self, subject: str) -> None:
+        self.tried.append(subject)
+        if self._work is not None:
+            await self._work(subject)
+        self.done.append(subject)
+
+    async def fail(self, subject: str, reason: str) -> None:
+        self.failed.append((subject, reason))
+
+
+@asynccontextmanager
+async def running(jobs: Jobs, seen: Seen, concurrency: int = 2) -> AsyncIterator[None]:
+    task = asyncio.create_task(jobs.run(seen.work, seen.fail, concurrency=concurrency))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_added_before_and_after_is_done_once(make: Make) -> None:
+    jobs, seen = make(), Seen()
+    for subject in ("a", "a", "b"):
+        await jobs.add(subject)
+    async with running(jobs, seen):
+        await until(lambda: len(seen.done) == 2)
+        await jobs.add("c")
+        await until(lambda: "c" in seen.done)
+        await asyncio.sleep(0.6)  # longer than a lease
+    assert sorted(seen.tried) == ["a", "b", "c"]
+    assert seen.failed == []
+
+
+async def test_as_many_are_done_at_one_time_as_is_said(make: Make) -> None:
+    most = now = 0
+
+    async def work(_: str) -> None:
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= 1
+
+    jobs, seen = make(), Seen(work)
+    for number in range(8):
+        await jobs.add(str(number))
+    async with running(jobs, seen, concurrency=3):
+        await until(lambda: len(seen.done) == 8)
+    assert most == 3
+
+
+async def test_several_processes_share_what_is_to_be_done(make: Make) -> None:
+    async def work(_: str) -> None:
+        await asyncio.sleep(0.02)
+
+    first, second = Seen(work), Seen(work)
+    jobs = make()
+    for number in range(12):
+        await jobs.add(str(number))
+    async with running(jobs, first, 1), running(make(), second, 1):
+        await until(lambda: len(first.done) + len(second.done) == 12)
+    assert sorted(first.tried + second.tried, key=int) == [str(number) for number in range(12)]
+    assert min(len(first.done), len(second.done)) > 0
+
+
+async def test_what_fails_is_tried_again_and_then_given_up_with_a_reason(make: Make) -> None:
+    async def work(subject: str) -> None:
+        if subject == "odd":
+            raise KeyError(subject)
+        raise BadRequest("It cannot be read")
+
+    jobs, seen = make(), Seen(work)
+    await jobs.add("odd")
+    await jobs.add("bad")
+    async with running(jobs, seen):
+        await until(lambda: len(seen.failed) == 2)
+    assert sorted(seen.tried) == ["bad"] * port.ATTEMPTS + ["odd"] * port.ATTEMPTS
+    told = dict(seen.failed)
+    assert told["bad"] == "It cannot be read"
+    assert "internal error (KeyError)" in told["odd"]
+
+
+async def test_what_would_fail_again_is_not_tried_again(make: Make) -> None:
+    async def work(_: str) -> None:
+        raise GiveUp("It has a password")
+
+    jobs, seen = make(), Seen(work)
+    await jobs.add("a")
+    async with running(jobs, seen):
+        await until(lambda: bool(seen.failed))
+        await asyncio.sleep(0.1)
+    assert (seen.tried, seen.failed) == (["a"], [("a", "It has a password")])
+
+
+async def test_what_may_pass_passes(make: Make) -> None:
+    async def work(_: str) -> None:
+        if len(seen.tried) < 3:
+            raise OSError
+
+    jobs, seen = make(), Seen(work)
+    await jobs.add("a")
+    async with running(jobs, seen):
+        await until(lambda: bool(seen.done))
+    assert (seen.tried, seen.failed) == (["a"] * 3, [])
+
+
+async def test_what_a_dead_process_had_begun_is_begun_anew(make: Make) -> None:
+    async def never(_: str) -> None:
+        await asyncio.Event().wait()
+
+    jobs, dead, alive = make(), Seen(never), Seen()
+    await jobs.add("a")
+    async with running(jobs, dead):
+        await until(lambda: bool(dead.tried))
+    async with running(make(), alive):
+        await until(lambda: bool(alive.done))
+
+
+async def test_long_work_is_not_taken_over(make: Make) -> None:
+    async def long(_: str) -> None:
+        await asyncio.sleep(1.2)  # three leases
+
+    first, second = Seen(long), Seen()
+    jobs = make()
+    await jobs.add("a")
+    async with running(jobs, first):
+        await until(lambda: bool(first.tried))
+        async with running(make(), second):
+            await until(lambda: bool(first.done))
+    assert second.tried == []
+
+
+async def test_what_ends_its_process_each_time_is_given_up(make: Make) -> None:
+    async def never(_: str) -> None:
+        await asyncio.Event().wait()
+
+    jobs = make()
+    await jobs.add("a")
+    for _ in range(port.ATTEMPTS):
+        dead = Seen(never)
+        async with running(jobs, dead):
+            await until(lambda dead=dead: bool(dead.tried))
+    last = Seen()
+    async with running(jobs, last):
+        await until(lambda: bool(last.failed))
+    assert (last.tried, last.failed) == ([], [("a", f"The server ended {port.ATTEMPTS} times while it was read")])
+
+
+async def test_what_was_removed_is_not_done(make: Make) -> None:
+    jobs, seen = make(), Seen()
+    await jobs.add("a")
+    await jobs.remove("a")
+    await jobs.add("b")
+    async with running(jobs, seen):
+        await until(lambda: seen.done == ["b"])
+
+
+async def test_a_database_that_is_away_is_nobodys_failure(make: Make) -> None:
+    async def work(_: str) -> None:
+        if len(seen.tried) < port.ATTEMPTS:
+            raise StoreAway("gone")
+
+    jobs, seen = make(), Seen(work)
+    await jobs.add("a")
+    async with running(jobs, seen):
+        await until(lambda: bool(seen.done))
+    assert seen.failed == []
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(2, 2.0), (3, 8.0), (4, 32.0)])
+def test_each_attempt_waits_longer(attempt: int, seconds: float) -> None:
+    assert port.wait_before(attempt) == seconds
