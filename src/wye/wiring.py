@@ -12,11 +12,13 @@ import msgspec
 
 from wye.api.app import App
 from wye.api.pages import Pages
+from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
 from wye.config.schema import Config, DeploymentConfig, ProviderConfig, RouteConfig
 from wye.dialects.bedrock_invoke.families import family_of_model
 from wye.dialects.detect import named
+from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
 from wye.drivers.memory.limiter import MemoryLimiter
@@ -25,7 +27,8 @@ from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket.server import StateServer
 from wye.drivers.socket.state import SocketState
 from wye.engines.llama_cpp.engine import LlamaCppEngine
-from wye.engines.machine import usable_memory_bytes
+from wye.engines.machine import usable_cores, usable_memory_bytes
+from wye.engines.onnx.engine import OnnxEngine
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
@@ -47,6 +50,7 @@ from wye.providers.aws import AwsCredentials, AwsSettings
 from wye.providers.azure import AzureProvider
 from wye.providers.bedrock import BedrockProvider, BedrockRuntime
 from wye.providers.local import LocalProvider
+from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 
@@ -73,8 +77,10 @@ def create_app(
     transport = HttpTransport(proxies=config.proxies)
     engine = make_engine(config) if config.local.enabled else None
     providers = make_providers(config, transport)
-    if engine is not None:
-        providers["local"] = LocalProvider("local", DIALECTS["openai_chat"], engine, transport)
+    encoders = make_encoders(config) if config.local.enabled else None
+    if engine is not None and encoders is not None:
+        vectors = LocalEmbeddings(encoders, EMBEDDINGS)
+        providers["local"] = LocalProvider("local", DIALECTS["openai_chat"], engine, transport, vectors)
 
     routes = [
         Route(
@@ -98,7 +104,7 @@ def create_app(
         routes,
         providers,
         patterns=[(pattern, row.name) for row in ROWS.values() for pattern in row.patterns],
-        local_models=lambda: [model.id for model in engine.models()] if engine is not None else [],
+        local_models=lambda: [m.id for source in (engine, encoders) if source is not None for m in source.models()],
         clocks=Clocks(),
     )
     state = make_state(config, state_socket)
@@ -117,7 +123,7 @@ def create_app(
         config.cache.namespace,
         config.default_model,
     )
-    pages = Pages(pipeline, engine, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
+    pages = Pages(pipeline, engine, encoders, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
 
     async def start() -> None:
         await state.start()
@@ -127,7 +133,8 @@ def create_app(
             await engine.start()
 
     async def stop() -> None:
-        await asyncio.gather(state.stop(), transport.close(), *([engine.close()] if engine is not None else []))
+        local = [source.close() for source in (engine, encoders) if source is not None]
+        await asyncio.gather(state.stop(), transport.close(), *local)
 
     limit = config.server.body_limit_mb * MiB
     return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
@@ -186,6 +193,11 @@ def make_engine(config: Config) -> LlamaCppEngine:
         memory_limit_bytes=limit_bytes // max(1, workers),
         preload=local.preload if local.preload is not None else ([] if config.routes else [DEFAULT_LOCAL_MODEL]),
     )
+
+
+def make_encoders(config: Config) -> OnnxEngine:
+    """The models for embeddings and reranking: each started by the first who asks for it."""
+    return OnnxEngine(ENCODERS, make_weights(config), threads=max(1, usable_cores() - 1))
 
 
 def local_cards(config: Config) -> dict[str, ModelCard]:

@@ -25,6 +25,7 @@ from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
 from wye.kernel.json import JsonObject, decode, encode
+from wye.ports.encoders import Encoders
 from wye.ports.engine import Engine, LocalModel
 from wye.ports.responses import KeptResponse
 from wye.ports.transport import Headers
@@ -33,10 +34,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    def __init__(self, pipeline: Pipeline, engine: Engine | None, plain: Dialect, anthropic: Dialect) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        engine: Engine | None,
+        encoders: Encoders | None,
+        plain: Dialect,
+        anthropic: Dialect,
+    ) -> None:
         """`plain` is the dialect of errors for callers that speak none, `anthropic` for those that say so."""
         self._pipeline = pipeline
         self._engine = engine
+        self._encoders = encoders
         self._plain = plain
         self._anthropic = anthropic
         self._started = clock.unix_s()
@@ -63,11 +72,13 @@ class Pages:
         return _json(_as_anthropic(model) if _speaks_anthropic(request) else model)
 
     async def load_model(self, request: Request) -> Response:
-        model = await self._local().load(request.path_params["model"])
+        name = request.path_params["model"]
+        model = await self._local(name).load(name)
         return _json(_describe_local(model))
 
     async def unload_model(self, request: Request) -> Response:
-        model = await self._local().unload(request.path_params["model"])
+        name = request.path_params["model"]
+        model = await self._local(name).unload(name)
         return _json(_describe_local(model))
 
     async def show_response(self, request: Request) -> Response:
@@ -196,13 +207,16 @@ class Pages:
     def _dialect(self, request: Request) -> Dialect:
         return self._anthropic if _speaks_anthropic(request) else self._plain
 
-    def _local(self) -> Engine:
+    def _local(self, model: str) -> Engine | Encoders:
         if self._engine is None:
             raise NotFound("Local models are switched off (local.enabled)")
+        if self._encoders is not None and any(known.id == model for known in self._encoders.models()):
+            return self._encoders
         return self._engine
 
     def _local_models(self) -> list[LocalModel]:
-        return self._engine.models() if self._engine is not None else []
+        sources = (self._engine, self._encoders)
+        return [model for source in sources if source is not None for model in source.models()]
 
     def _model(self, name: str) -> JsonObject:
         for model in self._local_models():

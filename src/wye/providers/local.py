@@ -25,6 +25,7 @@ from wye.ports.engine import Engine
 from wye.ports.provider import Adapted, Call, Operation
 from wye.ports.transport import Clocks, Origin, Reply, Transport
 from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
+from wye.providers.local_embeddings import LocalEmbeddings
 
 _HEADERS = b"content-type: application/json\r\n"
 _TARGETS: dict[Operation, bytes] = {
@@ -63,16 +64,26 @@ class LocalProvider:
     passthrough = False
     quirks = Quirks(reasoning_details=False)
 
-    def __init__(self, name: str, dialect: Dialect, engine: Engine, transport: Transport) -> None:
+    def __init__(
+        self,
+        name: str,
+        dialect: Dialect,
+        engine: Engine,
+        transport: Transport,
+        embeddings: LocalEmbeddings | None = None,
+    ) -> None:
         """`dialect` is openai_chat: what the engine's HTTP server speaks."""
         self.name = name
         self._dialect = dialect
         self._engine = engine
         self._transport = transport
+        self._embeddings = embeddings
         self._abilities: dict[str, _Abilities] = {}
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Raises BadRequest for what the model cannot take, and what `Engine.address` raises."""
+        if self._embeddings is not None and self._embeddings.knows(request.model):
+            raise BadRequest(f"'{request.model}' gives no text, but vectors: ask it at /v1/embeddings", param="model")
         _refuse_media(request)
         if request.n is not None and request.n > _MAX_CHOICES:
             raise BadRequest(f"n may be at most {_MAX_CHOICES} for a local model", param="n")
@@ -100,11 +111,13 @@ class LocalProvider:
         return self._dialect
 
     def embeds(self, model: str) -> EmbeddingDialect | None:
-        return None
+        return self._embeddings.dialect if self._embeddings is not None and self._embeddings.knows(model) else None
 
     async def call(self, call: Call) -> Reply:
         """Raises what `Engine.address` and `Transport.send` raise; UpstreamRefused for a context that is too
         long, since another model may hold it; BadRequest for what else the engine refuses."""
+        if call.operation == "embed" and self._embeddings is not None:
+            return await self._embeddings.call(call)
         target = _TARGETS.get(call.operation)
         if target is None:
             raise BadRequest(f"'{call.model}' gives no embeddings: it is a model for text", param="model")

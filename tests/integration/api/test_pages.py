@@ -69,6 +69,7 @@ class EngineDouble:
 def engine(monkeypatch: pytest.MonkeyPatch) -> EngineDouble:
     double = EngineDouble()
     monkeypatch.setattr(wiring, "make_engine", lambda config: double)
+    monkeypatch.setattr(wiring, "ENCODERS", {})
     return double
 
 

@@ -6,16 +6,15 @@ by kill -9, so is the child.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import resource
-import select
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from wye.processes.inside import end_with_input, limit_memory
 
 
 class ChildSettings(msgspec.Struct, frozen=True):
@@ -40,6 +39,8 @@ def main() -> None:
     # The parent waits for one line; whatever else a library prints goes where the log goes.
     told = os.dup(1)
     os.dup2(2, 1)
+    # A JSON schema with more `minItems` than `maxItems` becomes a grammar that grows by 200 MB a second, even after its
+    # caller has left.
     limit_memory(settings.memory_bytes)
     xllamacpp = import_module("xllamacpp")  # the optional extra, loaded in this process only
     Path(settings.socket_path).unlink(missing_ok=True)
@@ -48,26 +49,6 @@ def main() -> None:
     sys.stdin.buffer.read()
     # Deleting the server while it may still be starting deadlocks: the process ends without it.
     os._exit(0)
-
-
-def end_with_input(fd: int) -> None:
-    """Have the kernel end this process when its input ends: while a model loads, which may take minutes, no Python
-    runs that would notice. Where the signal is ignored by default (macOS), it is noticed after the load.
-
-    https://man7.org/linux/man-pages/man2/F_GETSIG.2const.html
-    """
-    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([fd], [], [], 0)[0]:
-        os._exit(0)  # it ended before it was watched
-
-
-def limit_memory(most_bytes: int) -> None:
-    """A request that would take more fails, and not the machine: a JSON schema with more `minItems` than `maxItems`
-    becomes a grammar that grows by 200 MB a second, even after its caller has left."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard == resource.RLIM_INFINITY or most_bytes < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
 
 
 def params_of(llama: Any, settings: ChildSettings) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import re
 import signal
 import sys
@@ -18,6 +17,7 @@ from wye.engines.llama_cpp.child import ChildSettings
 from wye.kernel import clock
 from wye.kernel.errors import Overloaded
 from wye.kernel.json import encode
+from wye.processes.child import child_environment
 
 log = logging.getLogger("wye")
 
@@ -40,8 +40,6 @@ STALL_S = 120.0
 """A child whose computing loop says nothing for so long is ended: some grammars never let it take another step."""
 _KEPT_LINES = 64
 _MAX_LINE = 2000
-# Enough to find Python and libraries; no keys, no proxies.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
 _FIRST_TOKEN = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1}'
 _PREFIX = re.compile(r"^[\d.]+ [EIW] +")
 """What llama.cpp writes before a line: the time and the level."""
@@ -150,14 +148,13 @@ class Supervisor:
         return None
 
     async def _spawn(self) -> None:
-        environment = {name: value for name in _ENVIRONMENT if (value := os.environ.get(name))}  # noqa: TID251 - a child's, not settings
         self._lines.clear()
         self._process = process = await asyncio.create_subprocess_exec(
             *self._command(),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            env=environment,
+            env=child_environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which then ends its children
         )
         assert process.stdin is not None

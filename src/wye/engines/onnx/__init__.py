@@ -1,0 +1,1 @@
+"""Embeddings and reranking by ONNX Runtime, one child process per model."""
