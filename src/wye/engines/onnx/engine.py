@@ -215,7 +215,7 @@ class OnnxEngine:
             created=card.model.created,
             context_length=card.model.context_length,
             memory_mb=card.model.bytes // 1024**2,
-            roles=list(card.model.roles),
+            roles=[card.kind],
             error=queue.error if queue is not None else None,
         )
 
