@@ -21,7 +21,7 @@ from wye.dialects.detect import named
 from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
-from wye.drivers.memory.limiter import MemoryLimiter
+from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.responses import MemoryResponses
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket.server import StateServer
@@ -35,13 +35,13 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.policy.limits import Limiter, Limits
 from wye.gateway.routing.health import Health
 from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
-from wye.ports.limiter import Limits
 from wye.ports.provider import Provider
 from wye.ports.state import State
 from wye.ports.transport import Clocks, Transport
@@ -113,10 +113,11 @@ def create_app(
         kept = MemoryState(config.cache.max_mb * MiB)
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
+    limiter = Limiter(limits, MemoryQuotas(), state, config.cache.namespace) if limits != Limits() else None
     pipeline = Pipeline(
         make_auth(config),
         router,
-        Settlement(MemoryLimiter(limits) if limits != Limits() else None),
+        Settlement(limiter),
         Conversations(MemoryResponses()),
         state,
         kept,
@@ -133,6 +134,8 @@ def create_app(
             await engine.start()
 
     async def stop() -> None:
+        if limiter is not None:
+            await limiter.stop()
         local = [source.close() for source in (engine, encoders) if source is not None]
         await asyncio.gather(state.stop(), transport.close(), *local)
 

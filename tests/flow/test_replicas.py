@@ -193,3 +193,32 @@ def test_without_a_server_from_the_start_it_serves_all_the_same(
     until(lambda: health(one) == health(other) == {})
     ask(one, "chat", stream=False)
     assert ask(other, "chat", stream=False)[0] == "hit"
+
+
+def test_limits_are_counted_once_and_each_replica_alone_while_the_server_is_away(
+    valkey: Valkey, upstream: FakeUpstream
+) -> None:
+    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
+    config = {
+        "local": {"enabled": False},
+        "providers": {"up": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "sk-up"}},
+        "routes": {"m": {"deployments": [{"provider": "up", "model": "x"}]}},
+        "limits": {"requests_per_minute": 10, "concurrent": 50},
+        "redis": {"url": valkey.url},
+    }
+
+    def statuses(calls: int) -> Counter[int]:
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(wire.call, pair[i % 2].url, "/v1/chat/completions", wire.ask()) for i in range(calls)]
+        return Counter(one.result()[0] for one in asked)
+
+    with WyeServer(config) as one, WyeServer(config) as other:
+        pair = (one, other)
+        assert statuses(30) == {200: 10, 429: 20}
+        valkey.kill()
+        until(lambda: all("state" in health(server) for server in pair))
+        assert health(one)["limits"] == "degraded: each replica counts the calls of a key for itself"
+        assert statuses(40) == {200: 20, 429: 20}
+        valkey.restart()
+        until(lambda: health(one) == health(other) == {})
+        assert statuses(30) == {200: 10, 429: 20}

@@ -37,8 +37,8 @@ class ServerConfig(Setting):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much to log."""
     workers: int = 1
-    """Processes that answer, of `wye serve`. The cache and who is cooling down are shared; local models (in their part
-    of the memory), limits per key, kept Responses, `/stats` and `/metrics` are each process's own."""
+    """Processes that answer, of `wye serve`. The cache, who is cooling down and limits per key are shared; local models
+    (in their part of the memory), kept Responses, `/stats` and `/metrics` are each process's own."""
     grace_s: float = 30.0
     """How long running answers may take to finish after a SIGTERM, in seconds."""
 
@@ -130,7 +130,7 @@ class RouteConfig(Setting):
 
 
 class LimitsConfig(Setting):
-    """What each key may use. None means without limit."""
+    """What each key may use, at all replicas together. None means without limit."""
 
     requests_per_minute: int | None = None
     """Calls in any minute."""
@@ -141,7 +141,8 @@ class LimitsConfig(Setting):
 
 
 class RedisConfig(Setting):
-    """A Redis or Valkey server for what replicas share: kept answers, those under way, who is cooling down."""
+    """A Redis or Valkey server for what replicas share: kept answers, those under way, who is cooling down, what
+    each key has used."""
 
     url: Secret | None = None
     """`redis://[:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS; by default REDIS_URL. None keeps all in memory."""

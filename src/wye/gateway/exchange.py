@@ -12,9 +12,9 @@ from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, StreamEncoder
 from wye.gateway.deployment import Deployment
+from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
-from wye.ports.limiter import Reservation
 from wye.ports.transport import HeaderMap
 
 

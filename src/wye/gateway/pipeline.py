@@ -73,7 +73,7 @@ class Pipeline:
         if "cache" in members or "extra_body" in members:
             control = take_control(members)
             exchange.body = encode(members)
-        self.settlement.begin(exchange)
+        await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         later = False
         try:
@@ -125,7 +125,7 @@ class Pipeline:
         """Make the vectors that an authenticated caller asks for in that dialect. Raises WyeError."""
         members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, None)
-        self.settlement.begin(exchange)
+        await self.settlement.begin(exchange)
         answer: Whole | None = None
         try:
             route = self.router.route(exchange.model)

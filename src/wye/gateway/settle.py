@@ -9,10 +9,10 @@ import msgspec
 
 from wye.canon.usage import Usage
 from wye.gateway.exchange import Exchange
+from wye.gateway.policy.limits import Limiter
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
-from wye.ports.limiter import Limiter
 
 _TRACES = 50
 _log = logging.getLogger("wye")
@@ -32,7 +32,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 class Settlement:
     def __init__(self, limiter: Limiter | None) -> None:
-        self._limiter = limiter
+        self.limiter = limiter
         self.running = 0
         """Exchanges begun and not settled."""
         self.refused = 0
@@ -40,10 +40,10 @@ class Settlement:
         self.traces: deque[Trace] = deque(maxlen=_TRACES)
         """The latest exchanges that did not go straight."""
 
-    def begin(self, exchange: Exchange) -> None:
+    async def begin(self, exchange: Exchange) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""
-        if self._limiter is not None:
-            exchange.reservation = self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
+        if self.limiter is not None:
+            exchange.reservation = await self.limiter.reserve(exchange.principal, len(exchange.body) // 4)
         self.running += 1
 
     def failed(self, exchange: Exchange, error: WyeError, seconds: float) -> None:
@@ -56,12 +56,12 @@ class Settlement:
 
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
-        if self._limiter is not None and exchange.reservation is not None:
+        if self.limiter is not None and exchange.reservation is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
             spent = usage.total_tokens if usage is not None else exchange.reservation.tokens
             if exchange.cache in ("hit", "join"):
                 spent = 0  # the answer is paid for
-            self._limiter.settle(exchange.reservation, spent)
+            self.limiter.settle(exchange.reservation, spent)
         if exchange.trace:
             self._tell(exchange, usage, failed)
         if exchange.serving is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wye.kernel.errors import CapacityError
+from wye.ports.quota import Grant, Quota
 
 
 class StateAway(CapacityError):
@@ -48,6 +49,16 @@ class State(Protocol):
 
     async def release(self, key: str, owner: str) -> None:
         """Give one's own lease back; nothing happens to another's."""
+        ...
+
+    async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int], owner: str, lease_s: float) -> Grant:
+        """Take these amounts, of all quotas or of none. What is held counts while its owner has the lease named like
+        itself: for so long from now, and longer when it is renewed with `acquire`."""
+        ...
+
+    async def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
+        """Put what was spent in the place of amounts that were reserved. A quota that is forgotten since is left
+        alone."""
         ...
 
     async def append(self, key: str, items: Sequence[bytes], ttl_s: float) -> int:

@@ -3,34 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from wye.drivers.memory.state import MemoryState
-from wye.drivers.redis.state import RedisState
-from wye.drivers.socket.server import StateServer, listen
-from wye.drivers.socket.state import SocketState
-from wye.kernel.secret import Secret
 from wye.ports.state import State
-
-MiB = 1024 * 1024
-
-
-@pytest.fixture(params=["memory", "redis", "socket"])
-async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
-    made: State = MemoryState(MiB)
-    server = StateServer(made, listen(tmp_path / "state.sock"))
-    if request.param == "redis":
-        made = RedisState(Secret(request.getfixturevalue("redis_url")))
-    elif request.param == "socket":
-        await server.start()
-        made = SocketState(tmp_path / "state.sock")
-    await made.start()
-    yield made
-    await made.stop()
-    await server.stop()
 
 
 async def test_a_value_lives_for_its_time(state: State) -> None:

@@ -184,3 +184,14 @@ def test_no_workers_are_refused(here: Run, folder: Path, monkeypatch: pytest.Mon
     says(here("serve"), "server.workers", "1 or more")
     monkeypatch.delattr(os, "fork")
     says(here("serve", "--workers", "2"), "fork", "start with 1")
+
+
+def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstream]) -> None:
+    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+    configure(upstreams[:1])
+    written = json.loads(Path("wye.yaml").read_text())
+    Path("wye.yaml").write_text(json.dumps({**written, "limits": {"requests_per_minute": 20}}))
+    server = serve("--workers", "2")
+    until(lambda: len(children_of(server)) == 3)
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(lambda _: answers(server), range(60))) == {True: 20, False: 40}

@@ -15,8 +15,8 @@ from wye.dialects.registry import DIALECTS
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
+from wye.gateway.policy.limits import Account, Reservation
 from wye.kernel.errors import BadRequest, WyeError
-from wye.ports.limiter import Reservation
 
 Sent = list[dict[str, Any]]
 
@@ -158,7 +158,8 @@ async def test_a_start_that_fails_is_told() -> None:
 async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     def answer(exchange: Exchange) -> Whole:
         exchange.losses.add("seed", "has no equal", "warning")
-        exchange.reservation = Reservation("a", 1, b"x-ratelimit-limit-requests: 5\r\n")
+        account = Account([], [], [], b"", [], False)
+        exchange.reservation = Reservation(account, [], "me", False, b"x-ratelimit-limit-requests: 5\r\n")
         return Whole(b"{}", None)
 
     app, _ = make(answer)

@@ -10,10 +10,10 @@ from wye.canon.usage import Usage
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
+from wye.gateway.policy.limits import Account, Limiter, Reservation
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import LimitExceeded
-from wye.ports.limiter import Reservation
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
 
@@ -24,24 +24,26 @@ class LimiterDouble:
         self.reserved: list[tuple[str, int]] = []
         self.settled: list[int] = []
 
-    def reserve(self, principal: str, tokens: int) -> Reservation:
+    async def reserve(self, principal: str, tokens: int) -> Reservation:
         if self.full:
             raise LimitExceeded("enough", retry_after_s=1)
         self.reserved.append((principal, tokens))
-        return Reservation(principal, tokens, [(b"x-ratelimit-limit-requests", b"1")])
+        return Reservation(
+            Account([], [], [], b"", [], True), [tokens], "me", False, b"x-ratelimit-limit-requests: 1\r\n"
+        )
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         self.settled.append(tokens)
 
 
-class Account:
+class Upstream:
     name = "up"
 
 
 def exchange(attempted: bool = True) -> Exchange:
     made = Exchange("req_1", DIALECTS["openai_chat"], b"x" * 400, {}, "alice", 100.0)
     if attempted:
-        made.deployment = made.serving = Deployment(cast(Provider, Account()), "m", Clocks())
+        made.deployment = made.serving = Deployment(cast(Provider, Upstream()), "m", Clocks())
         made.serving.health.begin()
     return made
 
@@ -73,13 +75,13 @@ def figures(deployment: Any) -> tuple[Any, ...]:
     ],
     ids=["whole", "broken off", "no usage told", "failed"],
 )
-def test_an_exchange_is_metered_and_charged(
+async def test_an_exchange_is_metered_and_charged(
     usage: Usage | None, failed: bool, spent: int, wanted: tuple[Any, ...]
 ) -> None:
     """Without figures from the upstream the estimate of four bytes a token stands."""
     limiter, call = LimiterDouble(), exchange()
-    settlement = Settlement(limiter)
-    settlement.begin(call)
+    settlement = Settlement(cast(Limiter, limiter))
+    await settlement.begin(call)
     assert settlement.running == 1
     assert limiter.reserved == [("alice", 100)]
     settlement.end(call, usage, failed=failed)
@@ -88,24 +90,24 @@ def test_an_exchange_is_metered_and_charged(
     assert figures(call.deployment) == wanted
 
 
-def test_one_that_nobody_was_asked_for_counts_as_refused() -> None:
+async def test_one_that_nobody_was_asked_for_counts_as_refused() -> None:
     settlement, call = Settlement(None), exchange(attempted=False)
-    settlement.begin(call)
+    await settlement.begin(call)
     settlement.end(call, None, failed=True)
     assert (settlement.running, settlement.refused) == (0, 1)
     assert call.reservation is None
 
 
-def test_one_that_is_over_a_limit_leaves_nothing_to_settle() -> None:
-    settlement = Settlement(LimiterDouble(full=True))
+async def test_one_that_is_over_a_limit_leaves_nothing_to_settle() -> None:
+    settlement = Settlement(cast(Limiter, LimiterDouble(full=True)))
     with pytest.raises(LimitExceeded):
-        settlement.begin(exchange())
+        await settlement.begin(exchange())
     assert settlement.running == 0
 
 
-def test_sums_grow_with_each_exchange() -> None:
+async def test_sums_grow_with_each_exchange() -> None:
     settlement, call = Settlement(None), exchange()
     for _ in range(3):
-        settlement.begin(call)
+        await settlement.begin(call)
         settlement.end(call, Usage(input_tokens=1, output_tokens=2), failed=False)
     assert figures(call.deployment) == (3, 0, 7.5, 3, 6, 0)

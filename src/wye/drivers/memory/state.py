@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from wye.drivers.memory.quotas import MemoryQuotas
 from wye.kernel import clock
+from wye.ports.quota import Grant, Quota
 
 
 class MemoryState:
@@ -21,6 +23,7 @@ class MemoryState:
         self._leases: dict[str, tuple[float, str]] = {}
         self._lists: dict[str, tuple[float, list[bytes]]] = {}
         self._topics: dict[str, list[Callable[[bytes], None]]] = {}
+        self._quotas = MemoryQuotas()
 
     async def get(self, key: str) -> bytes | None:
         found = self._values.get(key)
@@ -62,11 +65,19 @@ class MemoryState:
         if holder != owner and now_s < until_s:
             return False
         self._leases[key] = (now_s + ttl_s, owner)
+        if key == owner:  # the lease of one who holds something of a quota
+            self._quotas.renew(owner, ttl_s)
         return True
 
     async def release(self, key: str, owner: str) -> None:
         if self._leases.get(key, (0.0, ""))[1] == owner:
             del self._leases[key]
+
+    async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int], owner: str, lease_s: float) -> Grant:
+        return self._quotas.reserve(quotas, amounts, owner, lease_s)
+
+    async def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
+        self._quotas.settle(quotas, amounts, spent, owner)
 
     async def append(self, key: str, items: Sequence[bytes], ttl_s: float) -> int:
         now_s = clock.monotonic_s()

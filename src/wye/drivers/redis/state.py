@@ -10,18 +10,23 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError
 
+from wye.drivers.redis.quotas import RESERVE, SETTLE, read_grant, reserve_arguments, settle_arguments
 from wye.kernel.secret import Secret
+from wye.ports.quota import Grant, Quota
 from wye.ports.state import StateAway
 
 _TIMEOUT_S = 1.0
 """What a server on the same network does not need; who waits longer, waits for one that is gone."""
 _PROBED_S = 0.5
+_CONNECTIONS = 50
+_QUEUED_S = 10.0
+"""How long an operation may wait for one of them: a rush of calls is no reason to take the server for gone."""
 _SCANNED = 1000
 _GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]^\\-"})
 
@@ -44,13 +49,18 @@ class RedisState:
 
     def __init__(self, url: Secret) -> None:
         # A connection of before a restart of the server is dead: one more try on a new one.
-        self._client: Any = cast(Any, Redis).from_url(  # redis-py tells its types in part only
+        pool = cast(Any, BlockingConnectionPool).from_url(  # redis-py tells its types in part only
             url.reveal(),
+            max_connections=_CONNECTIONS,
+            timeout=_QUEUED_S,
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),
             retry_on_error=[NoConnection],
         )
+        self._client: Any = cast(Any, Redis).from_pool(pool)
+        self._reserve = self._client.register_script(RESERVE)
+        self._settle = self._client.register_script(SETTLE)
         self.away: str | None = None
         self._topics: dict[str, list[Callable[[bytes], None]]] = {}
         self._returns: list[Callable[[], None]] = []
@@ -83,6 +93,14 @@ class RedisState:
 
     async def release(self, key: str, owner: str) -> None:
         await self._do(lambda: self._client.eval(_RELEASE, 1, key, owner))
+
+    async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int], owner: str, lease_s: float) -> Grant:
+        keys, arguments = [quota.key for quota in quotas], reserve_arguments(quotas, amounts, owner, _ms(lease_s))
+        return read_grant(await self._do(lambda: self._reserve(keys, arguments)))
+
+    async def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
+        keys, arguments = [quota.key for quota in quotas], settle_arguments(quotas, amounts, spent, owner)
+        await self._do(lambda: self._settle(keys, arguments))
 
     async def append(self, key: str, items: Sequence[bytes], ttl_s: float) -> int:
         async def append() -> int:

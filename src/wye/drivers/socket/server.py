@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from wye.drivers.socket.frames import LARGEST, Told, decode_asked, frame_of, read_frame
+from wye.ports.quota import Grant, Quota
 from wye.ports.state import State
 
 
@@ -35,6 +36,8 @@ class StateServer:
             "clear": state.clear,
             "acquire": state.acquire,
             "release": state.release,
+            "reserve": self._reserve,
+            "settle": self._settle,
             "append": state.append,
             "items": state.items,
             "publish": state.publish,
@@ -77,6 +80,12 @@ class StateServer:
             for listeners in self._listeners.values():
                 listeners.discard(writer)
             writer.close()
+
+    async def _reserve(self, quotas: Any, *more: Any) -> Grant:
+        return await self._state.reserve(msgspec.convert(quotas, list[Quota]), *more)
+
+    async def _settle(self, quotas: Any, *more: Any) -> None:
+        await self._state.settle(msgspec.convert(quotas, list[Quota]), *more)
 
     def _subscribe(self, topic: str, writer: asyncio.StreamWriter) -> None:
         if topic not in self._listeners:

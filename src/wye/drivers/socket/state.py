@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from wye.drivers.socket.frames import Asked, Told, decode_told, frame_of, read_frame
+from wye.ports.quota import Grant, Quota
 from wye.ports.state import StateAway
 
 _TIMEOUT_S = 1.0
@@ -50,6 +53,12 @@ class SocketState:
 
     async def release(self, key: str, owner: str) -> None:
         await self._ask("release", key, owner)
+
+    async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int], owner: str, lease_s: float) -> Grant:
+        return msgspec.convert(await self._ask("reserve", quotas, amounts, owner, lease_s), Grant)
+
+    async def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
+        await self._ask("settle", quotas, amounts, spent, owner)
 
     async def append(self, key: str, items: Sequence[bytes], ttl_s: float) -> int:
         return await self._ask("append", key, items, ttl_s)
