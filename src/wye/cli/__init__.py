@@ -13,6 +13,7 @@ COMMANDS = {
     "chat": "Talk to a model at the terminal.",
     "models": "List, fetch, load and unload models.",
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
+    "mock": "Serve every format without a model, to test against.",
     "check": "Say whether the configuration is good and the providers can be reached.",
 }
 
