@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,15 +20,15 @@ DEADLINE_S = 60
 
 
 class Started:
-    """A running `wye serve`, and what it has said so far."""
+    """A running `wye serve` (or another command that serves), and what it has said, up to the line with `last`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], last: str = "pages") -> None:
         self.process = process
         assert process.stdout is not None
         self.greeting: list[str] = []
         while line := process.stdout.readline():
             self.greeting.append(line.rstrip())
-            if "pages" in line:
+            if last in line:
                 break
         assert self.greeting, f"it did not start: {process.communicate()}"
         found = re.search(r"http://\S+", self.greeting[0])
@@ -95,11 +95,24 @@ def here(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 @pytest.fixture
 def serve(folder: Path) -> Iterator[Serve]:
     """`serve("--host", "127.0.0.1")`: a server on a free port, stopped at the end of the test."""
+    with started("serve", "pages") as serve:
+        yield serve
+
+
+@pytest.fixture
+def mock(folder: Path) -> Iterator[Serve]:
+    """`mock("--tag", "one")`: the same for `wye mock`."""
+    with started("mock", "log") as mock:
+        yield mock
+
+
+@contextmanager
+def started(command: str, last: str) -> Iterator[Serve]:
     with ExitStack() as stack:
 
-        def serve(*arguments: str, **environment: str) -> Started:
+        def start(*arguments: str, **environment: str) -> Started:
             process = subprocess.Popen(
-                [sys.executable, "-m", "wye", "serve", "--port", "0", *arguments],
+                [sys.executable, "-m", "wye", command, "--port", "0", *arguments],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -110,9 +123,9 @@ def serve(folder: Path) -> Iterator[Serve]:
             too_late = threading.Timer(DEADLINE_S, process.kill)
             too_late.start()
             stack.callback(too_late.cancel)
-            return Started(process)
+            return Started(process, last)
 
-        yield serve
+        yield start
 
 
 def says(done: subprocess.CompletedProcess[str], *words: str) -> None:
