@@ -60,14 +60,15 @@ def command(
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"{reason}. Choose another port with --port.") from None
+    told = told_to_end()
     for line in greeting(provider.url, keyed=api_key is not None):
         click.echo(line)
-    wait_for_end()
+    told.wait()
     provider.stop()
 
 
-def wait_for_end() -> None:
-    """Until SIGINT or SIGTERM."""
+def told_to_end() -> threading.Event:
+    """Set by SIGINT and SIGTERM from now on."""
     told = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -75,7 +76,7 @@ def wait_for_end() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    told.wait()
+    return told
 
 
 def greeting(url: str, *, keyed: bool) -> list[str]:
