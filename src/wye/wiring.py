@@ -90,6 +90,7 @@ def create_app(
             order=order_by(route.strategy),
             retries=route.retries,
             cache=CachePolicy(route.cache.ttl_s, route.cache.shared) if route.cache and route.cache.enabled else None,
+            continue_after_cut=route.continue_after_cut,
         )
         for name, route in config.routes.items()
     ]
@@ -159,6 +160,7 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
         weight=section.weight,
         context_length=section.context_length,
         health=Health(allowed_fails, route.cooldown_s),
+        takes_prefill=provider.takes_prefill(section.model) if section.prefill is None else section.prefill,
     )
 
 

@@ -95,6 +95,8 @@ class DeploymentConfig(Setting):
     """Its share of the calls; 0 is a fallback, asked only where the others fail."""
     context_length: int | None = None
     """Tokens that fit. What is longer goes to deployments that hold more, where there are any."""
+    prefill: bool | None = None
+    """Whether the model goes on from a last message of the assistant; by default what is known of it."""
     clocks: Clocks = Clocks()
     """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
 
@@ -125,6 +127,8 @@ class RouteConfig(Setting):
     """How long it is left alone; then one call may try it."""
     cache: RouteCacheConfig | None = None
     """Keep answers; by default every call is asked."""
+    continue_after_cut: bool = False
+    """Let another deployment go on with a streamed text whose upstream broke off, where one takes such a beginning."""
     strict: bool = False
     """Refuse a request that the upstream's dialect cannot carry whole, instead of reporting the loss."""
 

@@ -50,6 +50,7 @@ class Deployment:
         "model",
         "model_json",
         "provider",
+        "takes_prefill",
         "weight",
     )
 
@@ -63,6 +64,7 @@ class Deployment:
         weight: float = 1.0,
         context_length: int | None = None,
         health: Health | None = None,
+        takes_prefill: bool = False,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -74,6 +76,8 @@ class Deployment:
         """Its share of the calls; with 0 it is asked only where the others fail."""
         self.context_length = context_length
         """Tokens that fit; None if unknown."""
+        self.takes_prefill = takes_prefill
+        """Whether it goes on from a last message of the assistant as the beginning of its own."""
         self.health = health or Health()
         self.id = f"{provider.name}/{model}"
         plain = "".join(character if character.isprintable() else "?" for character in self.id)
@@ -96,7 +100,7 @@ Order = Callable[[Sequence[Deployment]], list[Deployment]]
 class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("_order", "cache", "deployments", "name", "retries", "strict")
+    __slots__ = ("_order", "cache", "continue_after_cut", "deployments", "name", "retries", "strict")
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Route:
         order: Order = list,
         retries: int = 2,
         cache: CachePolicy | None = None,
+        continue_after_cut: bool = False,
     ) -> None:
         self.name = name
         self.deployments = deployments
@@ -115,11 +120,13 @@ class Route:
         """How often the same deployment is asked again."""
         self.cache = cache
         """How long answers are kept; None where every call is asked."""
+        self.continue_after_cut = continue_after_cut
+        """Whether a stream that broke off goes on at another deployment."""
         self._order = order
 
-    def only(self, deployments: list[Deployment]) -> Route:
+    def only(self, deployments: list[Deployment], retries: int | None = None) -> Route:
         """The same route with some of its deployments, in that order."""
-        return Route(self.name, deployments, self.strict, retries=self.retries)
+        return Route(self.name, deployments, self.strict, retries=self.retries if retries is None else retries)
 
     def plan(self, now_s: float, tokens: int) -> list[Deployment]:
         """Whom to ask, in order: those that can be asked, fallbacks last, and after all others those whose context is

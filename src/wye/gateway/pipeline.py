@@ -21,6 +21,7 @@ from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy import conversations
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.relay.continuation import continuing
 from wye.gateway.relay.passthrough import pass_through
 from wye.gateway.relay.peek import model_of, peek, stream_of
 from wye.gateway.relay.several import translate_several
@@ -153,6 +154,11 @@ class Pipeline:
         return (counted, True) if counted is not None else (max(1, len(exchange.body) // 4), False)
 
     def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
+        if route.continue_after_cut and exchange.stream:
+            return continuing(exchange, route, self._ask, self.settlement)
+        return self._ask(exchange, route)
+
+    def _ask(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
         return self._begin(exchange, route, self._attempt)
 
     async def _begin(

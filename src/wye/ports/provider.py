@@ -52,6 +52,10 @@ class Provider(Protocol):
         """The dialect in which to ask for this model: the caller's own where it is understood."""
         ...
 
+    def takes_prefill(self, model: str) -> bool:
+        """Whether this model goes on from a last message of the assistant, as far as is known."""
+        ...
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         """The dialect in which to ask this model for embeddings; None where it makes none."""
         ...

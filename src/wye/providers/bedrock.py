@@ -25,6 +25,7 @@ from wye.ports.provider import Adapted, Call
 from wye.ports.transport import Clocks, Origin, Reply, Transport
 from wye.providers.aws import AwsCredentials
 from wye.providers.endpoint import header_line, read_address
+from wye.providers.rows import ROWS
 
 _SERVICE = "bedrock"
 _FORWARDED = (b"x-amzn-bedrock-", b"anthropic-beta")
@@ -115,6 +116,9 @@ class BedrockProvider:
 
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         return caller if caller is self._family_of(model) else self._converse
+
+    def takes_prefill(self, model: str) -> bool:
+        return ROWS["bedrock"].takes_prefill(base_model(model))
 
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return embeddings_of_model(model)

@@ -110,6 +110,9 @@ class LocalProvider:
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         return self._dialect
 
+    def takes_prefill(self, model: str) -> bool:
+        return True
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return self._embeddings.dialect if self._embeddings is not None and self._embeddings.knows(model) else None
 

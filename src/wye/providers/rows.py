@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.resources import files
 
 import msgspec
@@ -35,6 +36,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Headers sent with every call, unless the caller sent its own."""
     quirks: Quirks = Quirks()
+    prefill: list[str] = msgspec.field(default_factory=list[str])
+    """Models that go on from a last message of the assistant, with `*` for anything; others refuse it or begin anew."""
+
+    def takes_prefill(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self.prefill)
 
 
 def _read() -> dict[str, Row]:

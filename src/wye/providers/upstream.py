@@ -95,6 +95,9 @@ class UpstreamProvider:
                 return self._dialects[name]
         return self._dialects[caller.name if caller.name in self._row.dialects else self._row.dialects[0]]
 
+    def takes_prefill(self, model: str) -> bool:
+        return self._row.takes_prefill(model)
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return OPENAI_EMBEDDINGS if self._row.embeddings else None
 

@@ -298,3 +298,34 @@ def test_every_row_makes_a_provider(row: Row) -> None:
 def test_a_row_with_an_unknown_member_is_a_mistake() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field `colour`"):
         msgspec.convert({"name": "x", "title": "X", "base_url": "", "dialects": ["d"], "colour": "red"}, Row)
+
+
+TAKES_PREFILL = {
+    "anthropic": {
+        "claude-3-haiku-20240307": True,
+        "claude-3-7-sonnet-latest": True,
+        "claude-sonnet-4-0": True,
+        "claude-opus-4-20250514": True,
+        "claude-opus-4-1-20250805": True,
+        "claude-haiku-4-5": True,
+        "claude-sonnet-4-5-20250929": True,
+        "claude-opus-4-6": False,
+        "claude-sonnet-4-6": False,
+        "claude-opus-4-10": False,
+        "claude-opus-5": False,
+    },
+    "bedrock": {
+        "anthropic.claude-3-haiku-20240307-v1:0": True,
+        "anthropic.claude-opus-4-1-20250805-v1:0": True,
+        "anthropic.claude-sonnet-4-20250514-v1:0": True,
+        "anthropic.claude-opus-4-6-v1": False,
+        "amazon.nova-lite-v1:0": False,
+    },
+    "openai": {"gpt-4o": False, "o3": False},
+    "vllm": {"qwen2.5": False},
+}
+
+
+@pytest.mark.parametrize(("row", "model"), [(row, model) for row, models in TAKES_PREFILL.items() for model in models])
+def test_who_goes_on_from_a_beginning_is_known(row: str, model: str) -> None:
+    assert ROWS[row].takes_prefill(model) is TAKES_PREFILL[row][model]
