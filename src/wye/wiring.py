@@ -36,6 +36,7 @@ from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.limits import Limiter, Limits
+from wye.gateway.request_log import RequestLog
 from wye.gateway.routing.health import Health
 from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
@@ -44,6 +45,7 @@ from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
 from wye.ports.provider import Provider
 from wye.ports.state import State
+from wye.ports.telemetry import Telemetry
 from wye.ports.transport import Clocks, Transport
 from wye.ports.weights import ModelCard
 from wye.providers.aws import AwsCredentials, AwsSettings
@@ -115,10 +117,11 @@ def create_app(
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
     limiter = Limiter(limits, MemoryQuotas(), state, config.cache.namespace) if limits != Limits() else None
+    telemetry = make_telemetry(config)
     pipeline = Pipeline(
         make_auth(config),
         router,
-        Settlement(limiter),
+        Settlement(limiter, telemetry),
         Conversations(MemoryResponses()),
         state,
         kept,
@@ -128,6 +131,8 @@ def create_app(
     pages = Pages(pipeline, engine, encoders, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
 
     async def start() -> None:
+        for told in telemetry:
+            await told.start()
         await state.start()
         if health is not None:
             health.start()
@@ -139,6 +144,7 @@ def create_app(
             await limiter.stop()
         local = [source.close() for source in (engine, encoders) if source is not None]
         await asyncio.gather(state.stop(), transport.close(), *local)
+        await asyncio.gather(*(told.stop() for told in telemetry))
 
     limit = config.server.body_limit_mb * MiB
     return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
@@ -184,6 +190,30 @@ def make_state(config: Config, state_socket: Path | None = None) -> State:
 def keep_state(config: Config, listener: socket.socket) -> None:
     """Keep what workers share where there is no Redis; for a process that does nothing else, until it is ended."""
     asyncio.run(StateServer(MemoryState(config.cache.max_mb * MiB), listener).run())
+
+
+def make_telemetry(config: Config) -> list[Telemetry]:
+    """Who is told of every call. Raises ConfigError, MissingExtra."""
+    told: list[Telemetry] = []
+    if not 0 <= config.server.log_calls <= 1:
+        raise ConfigError(f"server.log_calls is a share from 0 to 1, not {config.server.log_calls}")
+    if config.server.log_calls:
+        told.append(RequestLog(config.server.log_calls))
+    section = config.telemetry
+    if section.endpoint is not None:
+        if not 0 <= section.traces <= 1:
+            raise ConfigError(f"telemetry.traces is a share from 0 to 1, not {section.traces}")
+        if not section.endpoint.startswith(("http://", "https://")):
+            raise ConfigError(f"telemetry.endpoint is a URL as in http://127.0.0.1:4318, not {section.endpoint!r}")
+        try:
+            from wye.drivers.otel.telemetry import OtelTelemetry  # noqa: PLC0415 - an extra, imported only when used
+        except ModuleNotFoundError:
+            raise MissingExtra("telemetry.endpoint", "otel") from None
+        kinds = {name: name for name in ROWS} | {n: p.kind or n for n, p in config.providers.items()}
+        vendors = {name: ROWS[kind].telemetry_name or kind for name, kind in kinds.items() if kind in ROWS}
+        headers = {name: value.reveal() for name, value in section.headers.items()}
+        told.append(OtelTelemetry(section.endpoint, headers, section.service_name, section.traces, vendors))
+    return told
 
 
 def make_engine(config: Config) -> LlamaCppEngine:

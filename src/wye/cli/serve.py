@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from types import FrameType
 
 import click
 
+from wye.cli.logs import set_up
 from wye.cli.options import config_options, url_of
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError
@@ -54,7 +54,7 @@ def command(
     if config.server.workers > 1 and not hasattr(os, "fork"):
         raise ConfigError("server.workers: this system cannot fork processes; start with 1, or several servers")
     listener = bind(config)
-    logging.basicConfig(level=config.server.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    set_up(config.server.log_level, config.server.log_format)
     if config.server.workers == 1:
         run(config, listener)
     else:

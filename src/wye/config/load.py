@@ -28,6 +28,8 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "LOG_LEVEL": ("server", "log_level"),
     "DEFAULT_MODEL": ("default_model",),
     "REDIS_URL": ("redis", "url"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", "endpoint"),
+    "OTEL_SERVICE_NAME": ("telemetry", "service_name"),
     **{row.key_env: ("providers", row.name, "api_key") for row in ROWS.values() if row.key_env},
     "AZURE_OPENAI_AD_TOKEN": ("providers", "azure", "bearer_token"),
     "AZURE_OPENAI_ENDPOINT": ("providers", "azure", "base_url"),

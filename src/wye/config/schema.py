@@ -36,6 +36,10 @@ class ServerConfig(Setting):
     """Largest request body, in MiB; a larger one is refused with 413."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much to log."""
+    log_format: Literal["text", "json"] = "text"
+    """`json` writes one object a line, for programs that collect logs."""
+    log_calls: float = 0.0
+    """The share of calls, 0 to 1, that get a line in the log; above 0, every one that failed gets it too."""
     workers: int = 1
     """Processes that answer, of `wye serve`. The cache, who is cooling down and limits per key are shared; local models
     (in their part of the memory), kept Responses, `/stats` and `/metrics` are each process's own."""
@@ -152,6 +156,19 @@ class RedisConfig(Setting):
     """`redis://[:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS; by default REDIS_URL. None keeps all in memory."""
 
 
+class TelemetryConfig(Setting):
+    """Traces and metrics, in OpenTelemetry's names for generative AI, sent over OTLP (HTTP, protobuf)."""
+
+    endpoint: str | None = None
+    """The collector, as in `http://127.0.0.1:4318`; by default OTEL_EXPORTER_OTLP_ENDPOINT. None sends nothing."""
+    headers: dict[str, Secret] = msgspec.field(default_factory=dict[str, Secret])
+    """Headers for the collector."""
+    service_name: str = "wye"
+    """The name under which this server is seen; by default OTEL_SERVICE_NAME."""
+    traces: float = 1.0
+    """The share of traces that are sent, 0 to 1; a caller's own `traceparent` decides before it."""
+
+
 class CacheConfig(Setting):
     """Where kept answers are."""
 
@@ -195,6 +212,7 @@ class Config(Setting):
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
     redis: RedisConfig = msgspec.field(default_factory=RedisConfig)
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
+    telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
     default_model: str | None = None
     """The model for requests that name none."""

@@ -15,6 +15,7 @@ from wye.gateway.deployment import Deployment
 from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
+from wye.ports.telemetry import Attempt
 from wye.ports.transport import HeaderMap
 
 
@@ -49,6 +50,14 @@ class Exchange(msgspec.Struct):
     serving: Deployment | None = None
     """Whose answer goes to the caller."""
     attempts: int = 0
+    operation: str = "chat"
+    """Or `embeddings`."""
+    asked_s: float = 0.0
+    """When the latest attempt began."""
+    first_s: float | None = None
+    """How long it took until an answer began."""
+    failures: list[Attempt] | None = None
+    """The attempts that came to nothing."""
     trace: list[str] | None = None
     """What was decided on the way; None until there is something to tell, or from the start for a caller that asks."""
 

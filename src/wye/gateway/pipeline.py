@@ -126,6 +126,7 @@ class Pipeline:
         """Make the vectors that an authenticated caller asks for in that dialect. Raises WyeError."""
         members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, None)
+        exchange.operation = "embeddings"
         await self.settlement.begin(exchange)
         answer: Whole | None = None
         try:
@@ -176,6 +177,7 @@ class Pipeline:
         while True:
             exchange.attempts += 1
             exchange.deployment = deployment
+            exchange.asked_s = started_s
             health = deployment.health
             health.begin()
             answer: Answer | None = None
@@ -194,7 +196,7 @@ class Pipeline:
                     health.end()
             if answer is not None:
                 exchange.serving = deployment
-                latency_s = clock.monotonic_s() - started_s
+                exchange.first_s = latency_s = clock.monotonic_s() - started_s
                 health.answered(latency_s)
                 if exchange.trace is not None:
                     exchange.note(f"{deployment.id} began to answer after {latency_s:.3f} s")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from wye.canon.usage import Usage
+from wye.gateway.call_record import call_record
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy.limits import Limiter
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
+from wye.ports.telemetry import Attempt, Telemetry
 
 _TRACES = 50
 _log = logging.getLogger("wye")
@@ -31,8 +34,9 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Settlement:
-    def __init__(self, limiter: Limiter | None) -> None:
+    def __init__(self, limiter: Limiter | None, telemetry: Sequence[Telemetry] = ()) -> None:
         self.limiter = limiter
+        self._telemetry = telemetry
         self.running = 0
         """Exchanges begun and not settled."""
         self.refused = 0
@@ -51,6 +55,11 @@ class Settlement:
         deployment = exchange.deployment
         assert deployment is not None, "somebody was asked"
         deployment.meter.add(None, seconds, failed=True)
+        if self._telemetry:
+            now_s = clock.monotonic_s()
+            provider, model = deployment.provider.name, deployment.model
+            failure = Attempt(deployment.id, provider, model, now_s - seconds, now_s, error.code)
+            exchange.failures = [*(exchange.failures or ()), failure]
         if is_its_own_fault(error):
             deployment.health.failed(error, clock.monotonic_s())
 
@@ -68,6 +77,10 @@ class Settlement:
             self.served(exchange, usage, failed=failed)
         elif exchange.deployment is None:
             self.refused += 1
+        if self._telemetry:
+            record = call_record(exchange, usage, failed)
+            for telemetry in self._telemetry:
+                telemetry.record(record)
 
     def served(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         """The end of an upstream's answer."""

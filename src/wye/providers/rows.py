@@ -16,6 +16,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     name: str
     title: str
+    telemetry_name: str = ""
+    """What OpenTelemetry calls it, where that is not its name here."""
     base_url: str
     """As the vendor's own SDK takes it."""
     dialects: list[str]
