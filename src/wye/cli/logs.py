@@ -12,7 +12,7 @@ def set_up(level: str, form: str) -> None:
     """To standard error. `form` is `text` or `json`."""
     stream = logging.StreamHandler()
     stream.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[stream], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[stream])
 
 
 class JsonLines(logging.Formatter):
