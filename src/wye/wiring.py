@@ -22,7 +22,6 @@ from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
 from wye.drivers.memory.quotas import MemoryQuotas
-from wye.drivers.memory.responses import MemoryResponses
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket.server import StateServer
 from wye.drivers.socket.state import SocketState
@@ -35,6 +34,7 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.policy.kept_responses import KeptResponses
 from wye.gateway.policy.limits import Limiter, Limits
 from wye.gateway.request_log import RequestLog
 from wye.gateway.routing.health import Health
@@ -122,7 +122,7 @@ def create_app(
         make_auth(config),
         router,
         Settlement(limiter, telemetry),
-        Conversations(MemoryResponses()),
+        Conversations(make_responses(state, config.cache.namespace), state, config.cache.namespace),
         state,
         kept,
         config.cache.namespace,
@@ -136,6 +136,7 @@ def create_app(
         await state.start()
         if health is not None:
             health.start()
+        pipeline.conversations.background.listen()
         if engine is not None:
             await engine.start()
 
@@ -185,6 +186,12 @@ def make_state(config: Config, state_socket: Path | None = None) -> State:
         return RedisState(url)
     except ValueError as error:
         raise ConfigError(f"redis.url cannot be used: {error}") from None
+
+
+def make_responses(state: State, namespace: str) -> KeptResponses:
+    """Answers to go on from: where replicas share them, else in a part of the memory that is theirs alone."""
+    own = MemoryState(_RESPONSES_MB * MiB)
+    return KeptResponses(state if state.shared else MemoryState(_RESPONSES_MB * MiB), own, namespace)
 
 
 def keep_state(config: Config, listener: socket.socket) -> None:
@@ -242,6 +249,7 @@ def local_cards(config: Config) -> dict[str, ModelCard]:
 
 
 _ALLOWED_FAILS = 3
+_RESPONSES_MB = 64
 MiB = 1024 * 1024
 DEFAULT_LOCAL_MODEL = next(iter(CARDS))
 

@@ -222,3 +222,31 @@ def test_limits_are_counted_once_and_each_replica_alone_while_the_server_is_away
         valkey.restart()
         until(lambda: health(one) == health(other) == {})
         assert statuses(30) == {200: 10, 429: 20}
+
+
+def test_a_conversation_goes_on_at_any_replica(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
+    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
+    one, other = replicas(redis_url, ("openai", upstream))
+
+    def ask(server: WyeServer, **more: Any) -> dict[str, Any]:
+        status, _, body = wire.call(server.url, "/v1/responses", json.dumps({"model": "m", **more}).encode())
+        assert status == 200, body
+        return json.loads(body)
+
+    first = ask(one, input="Hi")
+    second = ask(other, input="And?", previous_response_id=first["id"])
+    ask(one, input="More", previous_response_id=second["id"])
+    told = [message["content"] for message in upstream.requests[-1].json()["messages"]]
+    assert told == ["Hi", "Hello there", "And?", "Hello there", "More"]
+    path = f"/v1/responses/{first['id']}"
+    assert json.loads(wire.call(other.url, path)[2]) == first
+    assert wire.call(other.url, path, method="DELETE")[0] == 200
+    assert wire.call(one.url, path)[0] == 404
+    slow = json_body(wire.OPENAI_BODY)
+    slow.pieces.insert(0, 20)
+    upstream.queue.append(slow)
+    queued = ask(one, input="Hi", background=True)
+    path = f"/v1/responses/{queued['id']}"
+    assert json.loads(wire.call(other.url, path)[2])["status"] == "queued"
+    assert json.loads(wire.call(other.url, f"{path}/cancel", b"")[2])["status"] == "cancelled"
+    assert json.loads(wire.call(one.url, path)[2])["status"] == "cancelled"

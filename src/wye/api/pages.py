@@ -22,12 +22,12 @@ from wye.api.stats import health_of, stats_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_responses.conversation import page_of
 from wye.gateway.pipeline import Pipeline
+from wye.gateway.policy.kept_responses import KeptResponse
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
 from wye.kernel.json import JsonObject, decode, encode
 from wye.ports.encoders import Encoders
 from wye.ports.engine import Engine, LocalModel
-from wye.ports.responses import KeptResponse
 from wye.ports.transport import Headers
 
 Handler = Callable[[Request], Awaitable[Response]]

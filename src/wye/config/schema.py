@@ -41,8 +41,8 @@ class ServerConfig(Setting):
     log_calls: float = 0.0
     """The share of calls, 0 to 1, that get a line in the log; above 0, every one that failed gets it too."""
     workers: int = 1
-    """Processes that answer, of `wye serve`. The cache, who is cooling down and limits per key are shared; local models
-    (in their part of the memory), kept Responses, `/stats` and `/metrics` are each process's own."""
+    """Processes that answer, of `wye serve`. The cache, kept Responses, who is cooling down and limits per key are
+    shared; local models (in their part of the memory), `/stats` and `/metrics` are each process's own."""
     grace_s: float = 30.0
     """How long running answers may take to finish after a SIGTERM, in seconds."""
 
@@ -149,8 +149,8 @@ class LimitsConfig(Setting):
 
 
 class RedisConfig(Setting):
-    """A Redis or Valkey server for what replicas share: kept answers, those under way, who is cooling down, what
-    each key has used."""
+    """A Redis or Valkey server for what replicas share: kept answers, those under way, Responses to go on from,
+    who is cooling down, what each key has used."""
 
     url: Secret | None = None
     """`redis://[:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` with TLS; by default REDIS_URL. None keeps all in memory."""

@@ -7,33 +7,34 @@ import asyncio
 import pytest
 
 from wye.canon.loss import Losses
-from wye.drivers.memory.responses import MemoryResponses
+from wye.drivers.memory.state import MemoryState
 from wye.gateway.exchange import Whole
 from wye.gateway.policy import background as module
 from wye.gateway.policy.background import Background
+from wye.gateway.policy.kept_responses import KeptResponse, KeptResponses
 from wye.kernel import json
 from wye.kernel.errors import Overloaded, StreamCut
-from wye.ports.responses import KeptResponse
+from wye.ports.state import StateAway
 
 OWN = {"id": "resp_1", "created_at": 5, "background": True, "previous_response_id": None}
 QUEUED = {**OWN, "status": "queued", "output": [], "error": None}
 MADE = Whole(json.encode({"id": "resp_9", "created_at": 9, "status": "completed", "output": [1]}), None)
 
 
-async def begun() -> tuple[Background, MemoryResponses, KeptResponse, asyncio.Future[Whole]]:
-    store = MemoryResponses()
-    background = Background(store)
-    queued = KeptResponse("resp_1", "alice", json.encode(QUEUED), b"[]", "", False, 1e12)
+async def begun() -> tuple[Background, KeptResponses, KeptResponse, asyncio.Future[Whole]]:
+    state = MemoryState()
+    store = KeptResponses(state, MemoryState())
+    background = Background(store, state)
+    queued = KeptResponse("resp_1", "alice", json.encode(QUEUED), b"[]", "", False)
     answer: asyncio.Future[Whole] = asyncio.get_running_loop().create_future()
     losses = Losses()
-    await store.put(queued)
-    background.start(queued, answer, losses)
+    await background.start(queued, lambda: answer, losses)
     losses.add("seed", "unknown there")
     await asyncio.sleep(0)
     return background, store, queued, answer
 
 
-async def kept(store: MemoryResponses) -> KeptResponse:
+async def kept(store: KeptResponses) -> KeptResponse:
     await asyncio.sleep(0.01)
     found = await store.get("alice", "resp_1")
     assert found is not None
@@ -47,7 +48,7 @@ def test_an_answer_takes_the_place_of_the_queued_one() -> None:
         made = await kept(store)
         assert json.decode(made.response) == {**QUEUED, "status": "completed", "output": [1]}
         assert made.losses == "seed"
-        assert await background.cancel(made) is made
+        assert await background.cancel(made) == made
 
     asyncio.run(run())
 
@@ -96,3 +97,74 @@ def test_there_is_an_end_to_how_many_are_made_at_once(monkeypatch: pytest.Monkey
         background.check_room()
 
     asyncio.run(run())
+
+
+class SharedState(MemoryState):
+    shared = True
+
+
+def replica(state: MemoryState) -> tuple[Background, KeptResponses]:
+    store = KeptResponses(state, MemoryState())
+    background = Background(store, state)
+    background.listen()
+    return background, store
+
+
+async def queued_at(background: Background) -> tuple[KeptResponse, asyncio.Future[Whole]]:
+    queued = KeptResponse("resp_1", "alice", json.encode(QUEUED), b"[]", "", False)
+    answer: asyncio.Future[Whole] = asyncio.get_running_loop().create_future()
+    await background.start(queued, lambda: answer, Losses())
+    return queued, answer
+
+
+def status(kept: KeptResponse) -> str:
+    return json.decode(kept.response)["status"]
+
+
+async def test_any_replica_tells_how_far_it_is_and_cancels_it() -> None:
+    state = SharedState()
+    (one, _), (other, store) = replica(state), replica(state)
+    queued, answer = await queued_at(one)
+    assert await other.look(queued) == await one.look(queued) == queued
+    assert status(await other.cancel(queued)) == "cancelled"
+    assert answer.cancelled()
+    assert status(await kept(store)) == "cancelled"
+    queued, answer = await queued_at(one)
+    answer.set_result(MADE)
+    made = await kept(store)
+    assert status(made) == "completed"
+    assert await other.look(queued) == made, "who looked before it was made is told what it is now"
+
+
+async def test_an_answer_whose_replica_is_gone_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEASE_S", 0.2)
+    monkeypatch.setattr(module, "_HEARD_S", 0.05)
+    state = SharedState()
+    (one, _), (other, store) = replica(state), replica(state)
+    queued, answer = await queued_at(one)
+    await asyncio.sleep(0.4)
+    assert await other.look(queued) == queued, "it is renewed"
+    for task in one._beside:
+        task.cancel()  # as kill -9 leaves it
+    state._topics.clear()
+    assert status(await other.cancel(queued)) == "queued", "nobody hears it"
+    await asyncio.sleep(0.3)
+    failed = await other.look(queued)
+    assert (status(failed), json.decode(failed.response)["error"]["message"]) == (
+        "failed",
+        "The server that made this answer has ended",
+    )
+    assert await kept(store) == failed
+    answer.cancel()
+
+
+async def test_with_the_state_away_it_is_what_was_last_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> bool:
+        raise StateAway("gone")
+
+    state = SharedState()
+    (one, _), (other, _) = replica(state), replica(state)
+    monkeypatch.setattr(state, "acquire", away)
+    queued, answer = await queued_at(one)
+    assert await other.look(queued) == queued
+    answer.set_result(MADE)

@@ -10,14 +10,14 @@ import pytest
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
-from wye.drivers.memory.responses import MemoryResponses
+from wye.drivers.memory.state import MemoryState
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.policy.kept_responses import KeptResponse, KeptResponses
 from wye.kernel import json
 from wye.kernel.errors import BadRequest, Conflict, NotFound, StreamCut, WyeError
 from wye.ports.provider import Provider
-from wye.ports.responses import KeptResponse
 from wye.ports.transport import Clocks
 
 RESPONSES = DIALECTS["openai_responses"]
@@ -51,6 +51,11 @@ def exchange(served_by: Deployment | None = None, **members: Any) -> Exchange:
     made = Exchange("req_1", RESPONSES, body, {}, "alice", 0.0, model="m", deployment=served_by)
     made.members = json.split_object(body)
     return made
+
+
+def memory() -> Conversations:
+    state = MemoryState()
+    return Conversations(KeptResponses(state, MemoryState()), state)
 
 
 class Said:
@@ -89,7 +94,7 @@ def event(kind: str, **members: Any) -> bytes:
 
 async def after(served_by: Deployment | None, *, conversations: Conversations | None = None) -> Conversations:
     """A store in which `resp_1` answered "Hi"."""
-    made = conversations or Conversations(MemoryResponses())
+    made = conversations or memory()
     await made.keep_whole(exchange(served_by, input="Hi"), Whole(json.encode(ANSWER), None))
     return made
 
@@ -145,7 +150,7 @@ def test_any_other_upstream_is_told_all_that_was_said(served_by: Deployment | No
 
 def test_an_unknown_answer_may_be_known_to_who_keeps_answers() -> None:
     async def run() -> None:
-        conversations = Conversations(MemoryResponses())
+        conversations = memory()
         route, _ = await resumed(conversations, BRIDGED, NATIVE)
         assert route.deployments == [NATIVE]
         with pytest.raises(NotFound) as caught:
@@ -161,7 +166,7 @@ def test_an_unknown_answer_may_be_known_to_who_keeps_answers() -> None:
 )
 def test_what_is_not_to_be_kept_or_cannot_be_found_again_is_not_kept(members: dict[str, Any], answer: Any) -> None:
     async def run() -> None:
-        conversations = Conversations(MemoryResponses())
+        conversations = memory()
         whole = Whole(json.encode(answer), Usage(1, 2))
         assert await conversations.keep_whole(exchange(BRIDGED, **members), whole) == whole
         assert await conversations.store.get("alice", "resp_1") is None
@@ -224,7 +229,7 @@ def test_a_stream_that_begins_a_conversation_passes_as_it_is() -> None:
     created = b'data: { "type" : "response.created", "response": {} }\n\n'
 
     async def run() -> None:
-        conversations = Conversations(MemoryResponses())
+        conversations = memory()
         said = Said(created, event("response.failed", response={"id": "resp_1", "output": []}))
         await conversations.keep_stream(exchange(BRIDGED), cast(Stream, said)).relay(said)
         assert said.heard[0] == created
@@ -259,7 +264,7 @@ UNDER_WAY = {**ANSWER, "status": "in_progress", "background": True}
 
 
 async def kept_of(answer: dict[str, Any], served_by: Deployment) -> tuple[Conversations, KeptResponse]:
-    conversations = Conversations(MemoryResponses())
+    conversations = memory()
     await conversations.keep_whole(exchange(served_by, input="Hi"), Whole(json.encode(answer), None))
     kept = await conversations.store.get("alice", "resp_1")
     assert kept is not None
@@ -267,7 +272,8 @@ async def kept_of(answer: dict[str, Any], served_by: Deployment) -> tuple[Conver
 
 
 @pytest.mark.parametrize(
-    ("answer", "served_by"), [(ANSWER, NATIVE), ({**UNDER_WAY, "status": "completed"}, NATIVE), (UNDER_WAY, BRIDGED)]
+    ("answer", "served_by"),
+    [(ANSWER, NATIVE), ({**UNDER_WAY, "status": "completed"}, NATIVE), ({**UNDER_WAY, "status": "failed"}, BRIDGED)],
 )
 def test_an_answer_that_no_upstream_is_at_is_what_was_kept(answer: dict[str, Any], served_by: Deployment) -> None:
     async def run() -> None:

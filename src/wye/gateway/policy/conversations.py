@@ -18,7 +18,8 @@ from wye.dialects.openai_responses.conversation import continued, items_of, with
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
-from wye.gateway.policy.background import Background
+from wye.gateway.policy.background import Background, is_under_way
+from wye.gateway.policy.kept_responses import KeptResponse, KeptResponses
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, Conflict, NotFound, WyeError
@@ -26,7 +27,7 @@ from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, decode_answer, encode, split_object
 from wye.kernel.sse import frame, parse, split
 from wye.ports.provider import Call, Operation
-from wye.ports.responses import KeptResponse, ResponseStore
+from wye.ports.state import State
 
 DIALECT = "openai_responses"
 """The only dialect whose requests may name an earlier answer."""
@@ -42,9 +43,10 @@ _EVENTS_WITH_ANSWER = (
 
 
 class Conversations:
-    def __init__(self, store: ResponseStore) -> None:
+    def __init__(self, store: KeptResponses, state: State, namespace: str = "wye") -> None:
+        """`state` is what replicas share: through it they know of answers that are made in the background."""
         self.store = store
-        self._background = Background(store)
+        self.background = Background(store, state, namespace)
 
     async def resume(self, exchange: Exchange, route: Route) -> Route:
         """The route for a request that goes on from an earlier answer.
@@ -75,7 +77,7 @@ class Conversations:
                 )
             return route.only(same)
         response: JsonObject = decode(kept.response)
-        if _is_under_way(response):
+        if is_under_way(response):
             raise Conflict(f"Response '{previous[:100]}' is not complete yet", param="previous_response_id")
         whole = continued(decode(kept.items), response["output"], _value(exchange.members.get("input")))
         exchange.members = {
@@ -104,19 +106,20 @@ class Conversations:
         """
         if not keeps(exchange):
             raise BadRequest("A background response must be stored: leave out `store`", param="store")
-        self._background.check_room()
+        self.background.check_room()
         queued = _queued(exchange)
         kept = _kept(exchange, queued["id"], queued)
         del exchange.members["background"]
         exchange.body, exchange.request = encode(exchange.members), None
-        await self.store.put(kept)
-        self._background.start(kept, answer(), exchange.losses)
+        await self.background.start(kept, answer, exchange.losses)
         return Whole(kept.response, None)
 
     async def look(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> KeptResponse:
         """An answer as it is now. Raises UpstreamError, Conflict where it is under way and its upstream cannot tell."""
-        if not (kept.upstream_has_it and _is_under_way(decode(kept.response))):
+        if not is_under_way(decode(kept.response)):
             return kept
+        if not kept.upstream_has_it:
+            return await self.background.look(kept)
         return await self._renewed(kept, "show_response", deployments)
 
     async def cancel(self, kept: KeptResponse, deployments: Iterable[Deployment]) -> KeptResponse:
@@ -129,10 +132,10 @@ class Conversations:
             raise BadRequest(
                 f"Response '{kept.id}' cannot be cancelled: it was not asked for with `background`", param="id"
             )
-        if not _is_under_way(response):
+        if not is_under_way(response):
             return kept
         if not kept.upstream_has_it:
-            return await self._background.cancel(kept)
+            return await self.background.cancel(kept)
         return await self._renewed(kept, "cancel_response", deployments)
 
     async def _renewed(
@@ -153,7 +156,7 @@ class Conversations:
                 if deployment.id == kept.deployment:
                     await _ask(deployment, "delete_response", kept.id, gone_is_well=True)
                     break
-        await self._background.cancel(kept)
+        await self.background.cancel(kept)
         await self.store.delete(kept.principal, kept.id)
 
     async def keep_whole(self, exchange: Exchange, answer: Whole) -> Whole:
@@ -261,7 +264,6 @@ def _kept(exchange: Exchange, response_id: str, response: JsonObject) -> KeptRes
         items=encode(with_ids(items_of(_value(exchange.members.get("input"))))),
         deployment=deployment.id if deployment is not None else "",
         upstream_has_it=deployment is not None and _is_native(exchange, deployment),
-        created_s=clock.wall_s(),
     )
 
 
@@ -273,10 +275,6 @@ def _queued(exchange: Exchange) -> JsonObject:
     assert dialect.echo is not None, "answers of Responses repeat their request"
     response = dialect.encode_response(dialect.echo(request, nothing), Losses())
     return {**response, "status": "queued", "previous_response_id": exchange.continues}
-
-
-def _is_under_way(response: JsonObject) -> bool:
-    return response.get("status") in ("queued", "in_progress")
 
 
 def _is_native(exchange: Exchange, deployment: Deployment) -> bool:
