@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from wye.api.app import App
+from wye.api.figures import Siblings
 from wye.api.pages import Pages
 from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
@@ -58,13 +59,16 @@ from wye.providers.upstream import UpstreamProvider
 
 
 def create_app(
-    config: Config | Mapping[str, Any] | Path | str | None = None, *, state_socket: Path | None = None
+    config: Config | Mapping[str, Any] | Path | str | None = None,
+    *,
+    state_socket: Path | None = None,
+    server: str | None = None,
 ) -> App:
     """The ASGI application.
 
     `config` is a Config, the values of a `wye.yaml`, or the path of one; None reads `./wye.yaml` and the environment as
-    `wye serve` does. `state_socket` is where `keep_state` serves what several workers share. Raises ConfigError.
-    Nothing is started before the server's lifespan begins.
+    `wye serve` does. `state_socket` is where `keep_state` serves what several workers share, `server` a name of
+    which they know each other. Raises ConfigError. Nothing is started before the server's lifespan begins.
     """
     match config:
         case Config():
@@ -128,7 +132,8 @@ def create_app(
         config.cache.namespace,
         config.default_model,
     )
-    pages = Pages(pipeline, engine, encoders, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
+    siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
+    pages = Pages(pipeline, siblings, engine, encoders, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
 
     async def start() -> None:
         for told in telemetry:
@@ -137,6 +142,7 @@ def create_app(
         if health is not None:
             health.start()
         pipeline.conversations.background.listen()
+        siblings.listen()
         if engine is not None:
             await engine.start()
 

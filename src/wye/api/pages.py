@@ -15,6 +15,7 @@ from starlette.routing import Route
 from wye import __version__
 from wye.api import openapi
 from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
+from wye.api.figures import Siblings
 from wye.api.ingress import asked
 from wye.api.metrics import render_metrics
 from wye.api.routes import PAGES, Page
@@ -37,6 +38,7 @@ class Pages:
     def __init__(
         self,
         pipeline: Pipeline,
+        siblings: Siblings,
         engine: Engine | None,
         encoders: Encoders | None,
         plain: Dialect,
@@ -44,6 +46,7 @@ class Pages:
     ) -> None:
         """`plain` is the dialect of errors for callers that speak none, `anthropic` for those that say so."""
         self._pipeline = pipeline
+        self._siblings = siblings
         self._engine = engine
         self._encoders = encoders
         self._plain = plain
@@ -135,7 +138,7 @@ class Pages:
         return _json({"deleted_entries": await self._pipeline.cache.clear()})
 
     async def stats(self, request: Request) -> Response:
-        return _json(stats_of(self._pipeline))
+        return _json(stats_of(await self._siblings.figures()))
 
     async def health(self, request: Request) -> Response:
         checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status != "available"}
@@ -150,7 +153,7 @@ class Pages:
         return _json({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
-        body, content_type = render_metrics(self._pipeline)
+        body, content_type = render_metrics(await self._siblings.figures())
         return Response(body, media_type=content_type)
 
     async def openapi(self, request: Request) -> Response:

@@ -1,22 +1,24 @@
-"""What the gateway knows of its routes at this moment: read when asked for, gathered by nobody."""
+"""The gateway's figures as JSON, and what is not as it should be."""
 
 from __future__ import annotations
 
-from wye.gateway.deployment import Deployment, Route
+from wye.api.figures import DeploymentFigures, Figures
 from wye.gateway.pipeline import Pipeline
 from wye.kernel import clock
 from wye.kernel.json import JsonObject
 
 
-def stats_of(pipeline: Pipeline) -> JsonObject:
+def stats_of(figures: Figures) -> JsonObject:
     """The body of GET /stats."""
-    now_s = clock.monotonic_s()
-    settlement = pipeline.settlement
     return {
-        "running": settlement.running,
-        "refused": settlement.refused,
-        "routes": {route.name: _route(route, now_s) for route in pipeline.router.routes()},
-        "recent": list(settlement.traces)[::-1],
+        "workers": figures.workers,
+        "running": figures.running,
+        "refused": figures.refused,
+        "routes": {
+            name: {"cache": route.cache, "deployments": [_deployment(d) for d in route.deployments]}
+            for name, route in figures.routes.items()
+        },
+        "recent": figures.recent,
     }
 
 
@@ -37,27 +39,20 @@ def health_of(pipeline: Pipeline) -> dict[str, str]:
     return checks
 
 
-def _route(route: Route, now_s: float) -> JsonObject:
-    cache = route.cache
-    kept = {"hits": cache.hits, "joins": cache.joins, "misses": cache.misses} if cache is not None else None
-    return {"cache": kept, "deployments": [_deployment(deployment, now_s) for deployment in route.deployments]}
-
-
-def _deployment(deployment: Deployment, now_s: float) -> JsonObject:
-    health, meter = deployment.health, deployment.meter
-    latency_s = health.latency_s
+def _deployment(figures: DeploymentFigures) -> JsonObject:
+    asked, latency_s = figures.requests, figures.latency_s
     return {
-        "deployment": deployment.id,
-        "weight": deployment.weight,
-        "state": health.state(now_s),
-        "usable_in_s": round(health.usable_in_s(now_s), 3),
-        "running": health.running,
-        "requests": meter.requests,
-        "failures": meter.failures,
-        "success_rate": round(1 - meter.failures / meter.requests, 4) if meter.requests else None,
+        "deployment": figures.deployment,
+        "weight": figures.weight,
+        "state": figures.state,
+        "usable_in_s": round(figures.usable_in_s, 3),
+        "running": figures.running,
+        "requests": asked,
+        "failures": figures.failures,
+        "success_rate": round(1 - figures.failures / asked, 4) if asked else None,
         "latency_s": round(latency_s, 4) if latency_s is not None else None,
-        "last_error": health.last_error,
-        "input_tokens": meter.input_tokens,
-        "output_tokens": meter.output_tokens,
-        "cached_tokens": meter.cached_tokens,
+        "last_error": figures.last_error,
+        "input_tokens": figures.input_tokens,
+        "output_tokens": figures.output_tokens,
+        "cached_tokens": figures.cached_tokens,
     }

@@ -110,17 +110,19 @@ def run_workers(config: Config, listener: socket.socket) -> None:
     from wye.cli.workers import Workers
     from wye.drivers.socket.server import listen
     from wye.engines.llama_cpp.engine import private_folder
+    from wye.kernel.ids import new_id
     from wye.wiring import create_app, keep_state
 
     app = create_app(config)  # what is wrong is told once, before anything is started
     for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
         click.echo(line)
+    name = new_id("server_")
     folder = private_folder()
     path = folder / "state.sock" if config.redis.url is None else None
     shared = listen(path) if path is not None else None
 
     def work() -> None:
-        make_server(create_app(config, state_socket=path), config.server.grace_s).run(sockets=[listener])
+        make_server(create_app(config, state_socket=path, server=name), config.server.grace_s).run(sockets=[listener])
 
     def keep() -> None:
         listener.close()

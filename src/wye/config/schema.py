@@ -42,7 +42,7 @@ class ServerConfig(Setting):
     """The share of calls, 0 to 1, that get a line in the log; above 0, every one that failed gets it too."""
     workers: int = 1
     """Processes that answer, of `wye serve`. The cache, kept Responses, who is cooling down and limits per key are
-    shared; local models (in their part of the memory), `/stats` and `/metrics` are each process's own."""
+    shared, figures are those of all together; local models are each process's own, in their part of the memory."""
     grace_s: float = 30.0
     """How long running answers may take to finish after a SIGTERM, in seconds."""
 

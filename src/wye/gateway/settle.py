@@ -17,7 +17,7 @@ from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
 from wye.ports.telemetry import Attempt, Telemetry
 
-_TRACES = 50
+TRACES = 50
 _log = logging.getLogger("wye")
 
 
@@ -31,6 +31,8 @@ class Trace(msgspec.Struct, frozen=True):
     seconds: float
     tokens: int | None
     steps: list[str]
+    ended_s: float
+    """Seconds since 1970."""
 
 
 class Settlement:
@@ -41,7 +43,7 @@ class Settlement:
         """Exchanges begun and not settled."""
         self.refused = 0
         """Exchanges that no deployment was asked for."""
-        self.traces: deque[Trace] = deque(maxlen=_TRACES)
+        self.traces: deque[Trace] = deque(maxlen=TRACES)
         """The latest exchanges that did not go straight."""
 
     async def begin(self, exchange: Exchange) -> None:
@@ -97,5 +99,7 @@ class Settlement:
         steps = exchange.trace or []
         outcome = "failed" if failed else "answered"
         tokens = usage.total_tokens if usage is not None else None
-        self.traces.append(Trace(exchange.request_id, exchange.model, outcome, round(seconds, 3), tokens, steps))
+        self.traces.append(
+            Trace(exchange.request_id, exchange.model, outcome, round(seconds, 3), tokens, steps, clock.wall_s())
+        )
         _log.info("%s %s %s after %.3f s: %s", exchange.request_id, exchange.model, outcome, seconds, "; ".join(steps))

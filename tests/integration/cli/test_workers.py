@@ -195,3 +195,20 @@ def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstream
     until(lambda: len(children_of(server)) == 3)
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(lambda _: answers(server), range(60))) == {True: 20, False: 40}
+
+
+@pytest.mark.parametrize("store", ["socket", "redis"])
+def test_any_worker_tells_the_figures_of_all(
+    store: str, serve: Serve, upstreams: list[FakeUpstream], request: pytest.FixtureRequest
+) -> None:
+    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+    configure(upstreams[:1], request.getfixturevalue("redis_url") if store == "redis" else None)
+    server = serve("--workers", "3")
+    until(lambda: json.loads(wire.call(server.url, "/stats")[2])["workers"] == 3)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: answers(server), range(60)))
+    for _ in range(6):
+        stats = json.loads(wire.call(server.url, "/stats")[2])
+        assert (stats["workers"], stats["running"]) == (3, 0)
+        assert stats["routes"]["m"]["deployments"][0]["requests"] == 60
+        assert b'wye_requests_total{deployment="up0/x"} 60.0' in wire.call(server.url, "/metrics")[2]
