@@ -13,7 +13,10 @@ from pathlib import Path
 
 from tests.fidelity import matrix
 from tests.fidelity.corpus import Kind
+from tests.fidelity.errors import TYPES, Types
 from tests.fidelity.facts import FEATURES
+from tests.fidelity.turns import FEATURES as FEATURES_BACK
+from tests.fidelity.turns import REPLAY
 from wye.dialects.registry import DIALECTS
 
 TARGET = Path(__file__).parent.parent / "docs" / "fidelity.md"
@@ -39,6 +42,20 @@ the tests are in `tests/fidelity`. Dialects of Bedrock's InvokeModel are named b
 EACH = """## Each dialect in each other
 
 A cell has the signs of the request, the whole answer and the stream, as far as these tell of the feature.
+
+"""
+
+TURNS = """## Over two turns
+
+What a model thought and called is told to a client of another dialect, which sends the conversation on: what of it is
+back at its model, byte for byte. Rows are the upstream's dialect, columns the client's; signs are of thoughts (with
+their signatures and encrypted parts) and of calls.
+
+"""
+
+ERRORS = """## Errors
+
+An error keeps its status and its words in every dialect, and within a stream its words. Its type is the vendor's:
 
 """
 
@@ -107,6 +124,23 @@ def from_one(one: str) -> str:
     return table(["said in", *map(short, others)], rows)
 
 
+def turns() -> str:
+    def there_and_back(upstream: str, client: str) -> str:
+        found = [matrix.verdict(matrix.come_back(upstream, client), feature) for feature in FEATURES_BACK]
+        return "".join(SIGNS[state] for state in found)
+
+    rows = [[short(one), *(there_and_back(one, client) for client in REPLAY)] for one in REPLAY]
+    return table(["model of", *map(short, REPLAY)], rows)
+
+
+def errors() -> str:
+    statuses: dict[Types, list[str]] = defaultdict(list)
+    for status, types in TYPES.items():
+        statuses[types].append(str(status))
+    rows = [[", ".join(found), *(f"`{word}`" for word in types)] for types, found in statuses.items()]
+    return table(["status", "OpenAI", "Anthropic", "AWS"], rows, "---")
+
+
 def reasons() -> str:
     """Each reason once, with the dialects that it holds for."""
     found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
@@ -148,7 +182,7 @@ def page() -> str:
     parts.append(EACH)
     for one in DIALECTS:
         parts += [f"### {one}\n\n", from_one(one), "\n"]
-    return "".join([*parts, WHY, reasons()])
+    return "".join([*parts, TURNS, turns(), "\n", ERRORS, errors(), "\n", WHY, reasons()])
 
 
 def main() -> int:

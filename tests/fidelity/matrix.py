@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, NamedTuple
 
-from tests.fidelity import corpus, translation
+from tests.fidelity import corpus, translation, turns
 from tests.fidelity.corpus import Kind
 from tests.fidelity.translation import Outcome
 from wye.dialects.registry import DIALECTS
@@ -32,7 +32,22 @@ def told(one: str, other: str, kind: Kind) -> list[Told]:
 
 def cell(one: str, other: str, kind: Kind, feature: str) -> Verdict | None:
     """None where the first dialect has no words for the feature."""
-    states = {item.outcome.state for item in told(one, other, kind) if item.outcome.fact.feature == feature}
+    return verdict(told(one, other, kind), feature)
+
+
+@cache
+def come_back(upstream: str, client: str) -> list[Told]:
+    """What becomes of thoughts and calls that an upstream's answers tell a client, when its next turn brings them."""
+    return [
+        Told(case.name, outcome)
+        for kind in KINDS[1:]
+        for case in corpus.cases(upstream, kind)
+        for outcome in turns.come_back(DIALECTS[upstream], DIALECTS[client], kind, case.wire)
+    ]
+
+
+def verdict(found: list[Told], feature: str) -> Verdict | None:
+    states = {item.outcome.state for item in found if item.outcome.fact.feature == feature}
     if "silent" in states:
         return "silent"
     if "carried" in states:

@@ -38,6 +38,7 @@ _TYPE_OF = {
     429: "ThrottlingException",
     503: "ServiceUnavailableException",
     504: "ModelTimeoutException",
+    529: "ServiceUnavailableException",
 }
 _MEANT = {"ModelNotReadyException": 503, "ModelTimeoutException": 503}
 """Types whose status would blame the caller for what the model's host cannot do now."""
@@ -68,9 +69,13 @@ def error_headers(error: WyeError) -> list[tuple[bytes, bytes]]:
 def error_type(error: WyeError) -> str:
     """AWS's word for it: the upstream's own, or the one for its status."""
     for word in (error.kind if isinstance(error, UpstreamRefused) else None, error.code):
-        if word is not None and _TYPE.fullmatch(word):
+        if word is not None and is_type_of_aws(word):
             return word
     return _TYPE_OF.get(error.status, "ValidationException" if error.status < 500 else "InternalServerException")
+
+
+def is_type_of_aws(word: str) -> bool:
+    return _TYPE.fullmatch(word) is not None
 
 
 def stream_error_type(error: WyeError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wye.dialects.aws_errors import is_type_of_aws
 from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED, decode_refusal, refusal_of
 from wye.kernel.errors import UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, as_object, encode
@@ -11,17 +12,21 @@ _TYPE_OF = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     409: "conflict_error",
     429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
+    529: "overloaded_error",
 }
 _STATUS_OF = {
     "invalid_request_error": 400,
+    "invalid_prompt": 400,
     CONTEXT_LENGTH_EXCEEDED: 400,
     "authentication_error": 401,
     "permission_error": 403,
     "not_found_error": 404,
+    "conflict_error": 409,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
     "insufficient_quota": 429,
@@ -36,14 +41,18 @@ decode_error = decode_refusal
 
 
 def encode_error(error: WyeError, request_id: str) -> JsonObject:
-    kind = error.kind if isinstance(error, UpstreamRefused) else None
-    if kind is None:
-        kind = _TYPE_OF.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    said: JsonObject = {"message": error.message, "type": kind, "code": error.code, "param": error.param}
-    body: JsonObject = {"error": {**(error.details or {}), **said}, "detail": error.message}
+    body: JsonObject = {"error": {**(error.details or {}), **members_of(error)}, "detail": error.message}
     if request_id:
         body["request_id"] = request_id
     return body
+
+
+def members_of(error: WyeError) -> JsonObject:
+    """What every error of OpenAI's has. The types are no closed set: servers of its format have words of their own."""
+    kind = error.kind if isinstance(error, UpstreamRefused) else None
+    if kind is None or is_type_of_aws(kind):
+        kind = _TYPE_OF.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    return {"message": error.message, "type": kind, "code": error.code, "param": error.param}
 
 
 def encode_stream_error(error: WyeError, request_id: str) -> bytes:

@@ -29,8 +29,8 @@ from wye.kernel.errors import BadAnswer, BadRequest, ClockExpired, Forbidden, No
         (UpstreamRefused("No", status=429), "ThrottlingException", "throttlingException"),
         (UpstreamRefused("No", status=424, kind="ModelStreamErrorException"), "ModelStreamErrorException",
          "modelStreamErrorException"),
-        (UpstreamRefused("No", status=529, kind="overloaded_error"), "InternalServerException",
-         "internalServerException"),
+        (UpstreamRefused("No", status=529, kind="overloaded_error"), "ServiceUnavailableException",
+         "serviceUnavailableException"),
     ],
 )  # fmt: skip
 def test_an_error_has_aws_s_word(error: Any, kind: str, in_stream: str) -> None:

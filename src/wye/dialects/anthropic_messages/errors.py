@@ -38,8 +38,9 @@ def encode_error(error: WyeError, request_id: str) -> JsonObject:
 
 
 def _type_of(error: WyeError) -> str:
+    """The upstream's word, if it is one of Anthropic's; the status tells more than the one for all mistakes."""
     kind = error.kind if isinstance(error, UpstreamRefused) else None
-    if kind in _STATUS_OF:
+    if kind in _STATUS_OF and kind != "invalid_request_error":
         return kind
     return _TYPE_OF.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
 

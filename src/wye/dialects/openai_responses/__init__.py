@@ -1,10 +1,11 @@
 """OpenAI's Responses API. https://platform.openai.com/docs/api-reference/responses"""
 
 from wye.dialects.dialect import Dialect
+from wye.dialects.openai_errors import decode_error, encode_error
 from wye.dialects.openai_responses.conversation import continued, items_of, page_of, with_ids
 from wye.dialects.openai_responses.decoder import Decoder
 from wye.dialects.openai_responses.encoder import Encoder
-from wye.dialects.openai_responses.errors import decode_error, encode_error, encode_stream_error
+from wye.dialects.openai_responses.errors import encode_stream_error
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.request import decode_request, encode_request
 from wye.dialects.openai_responses.response import (

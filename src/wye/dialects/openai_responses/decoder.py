@@ -30,9 +30,9 @@ from wye.canon.events import (
 from wye.canon.extras import Extras
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.response import Logprobs, are_tokens
+from wye.dialects.openai_errors import refusal
 from wye.dialects.openai_responses.annotations import decode_annotation
 from wye.dialects.openai_responses.content import extras_with
-from wye.dialects.openai_responses.errors import refusal
 from wye.dialects.openai_responses.items import begin_message
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.output import decode_content_part, decode_item

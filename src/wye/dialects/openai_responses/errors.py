@@ -1,56 +1,19 @@
-"""Errors of the Responses API. https://platform.openai.com/docs/guides/error-codes"""
+"""Errors of the Responses API, where they are not those of all of OpenAI's: `dialects/openai_errors.py`.
+
+https://platform.openai.com/docs/api-reference/responses-streaming/error
+"""
 
 from __future__ import annotations
 
-from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED, decode_refusal, refusal_of
-from wye.kernel.errors import UpstreamRefused, WyeError
-from wye.kernel.json import JsonObject, as_object, encode
+from wye.dialects.openai_errors import members_of
+from wye.kernel.errors import WyeError
+from wye.kernel.json import JsonObject, encode
 from wye.kernel.sse import frame
-
-_TYPE_OF = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
-_STATUS_OF = {
-    "invalid_request_error": 400,
-    "invalid_prompt": 400,
-    CONTEXT_LENGTH_EXCEEDED: 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "server_error": 500,
-    "overloaded_error": 503,
-    "timeout_error": 504,
-}
-
-decode_error = decode_refusal
-
-
-def encode_error(error: WyeError, request_id: str) -> JsonObject:
-    body: JsonObject = {"error": {**(error.details or {}), **_members(error)}, "detail": error.message}
-    if request_id:
-        body["request_id"] = request_id
-    return body
-
-
-def _members(error: WyeError) -> JsonObject:
-    kind = error.kind if isinstance(error, UpstreamRefused) else None
-    if kind is None:
-        kind = _TYPE_OF.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    return {"message": error.message, "type": kind, "code": error.code, "param": error.param}
 
 
 def encode_stream_error(error: WyeError, request_id: str, sequence_number: int = 0) -> bytes:
     """The members lie flat, as OpenAI's types have them, and under `error`, as its servers send and its SDKs read."""
-    members = _members(error)
+    members = members_of(error)
     flat = {name: members[name] for name in ("code", "message", "param")}
     body: JsonObject = {"type": "error", "sequence_number": sequence_number, **flat, "error": members}
     if request_id:
@@ -61,17 +24,3 @@ def encode_stream_error(error: WyeError, request_id: str, sequence_number: int =
 def response_error(error: WyeError) -> JsonObject:
     """The `error` of a response that failed."""
     return {"code": error.code, "message": error.message}
-
-
-def refusal(body: JsonObject) -> UpstreamRefused:
-    """An error that came in the place of an answer: its code or type tells the status that it should have had."""
-    members = as_object(body.get("error")) or body
-    status = 502
-    for word in (members.get("code"), members.get("status"), members.get("type")):
-        if isinstance(word, int) and 400 <= word <= 599:
-            status = word
-            break
-        if isinstance(word, str) and word in _STATUS_OF:
-            status = _STATUS_OF[word]
-            break
-    return refusal_of(status, {"error": members}, "The upstream sent an error without a message")

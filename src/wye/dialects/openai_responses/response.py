@@ -17,8 +17,8 @@ from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse, Choice, FinishReason
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Quirks
+from wye.dialects.openai_errors import refusal
 from wye.dialects.openai_responses.content import extras_with, own_members
-from wye.dialects.openai_responses.errors import refusal
 from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.output import COMPLETED, decode_output, encode_output, logprobs_of
 from wye.dialects.openai_responses.request import encode_request, instructions_of
