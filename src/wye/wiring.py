@@ -16,7 +16,7 @@ from wye.api.pages import Pages
 from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
-from wye.config.schema import Config, DeploymentConfig, ProviderConfig, RouteConfig
+from wye.config.schema import AttachedConfig, Config, DeploymentConfig, ProviderConfig, RouteConfig
 from wye.dialects.bedrock_invoke.families import family_of_model
 from wye.dialects.detect import named
 from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
@@ -26,9 +26,11 @@ from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket.server import StateServer
 from wye.drivers.socket.state import SocketState
+from wye.engines.attached import Attached, AttachedEngine
 from wye.engines.llama_cpp.engine import LlamaCppEngine
 from wye.engines.machine import usable_cores, usable_memory_bytes
 from wye.engines.onnx.engine import OnnxEngine
+from wye.engines.pool import EnginePool
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
@@ -44,6 +46,7 @@ from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
+from wye.ports.engine import Address, LocalModel
 from wye.ports.provider import Provider
 from wye.ports.state import State
 from wye.ports.telemetry import Telemetry
@@ -52,6 +55,7 @@ from wye.ports.weights import ModelCard
 from wye.providers.aws import AwsCredentials, AwsSettings
 from wye.providers.azure import AzureProvider
 from wye.providers.bedrock import BedrockProvider, BedrockRuntime
+from wye.providers.endpoint import header_line, read_address
 from wye.providers.local import LocalProvider
 from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
@@ -81,7 +85,7 @@ def create_app(
             config = config_from(config)
 
     transport = HttpTransport(proxies=config.proxies)
-    engine = make_engine(config) if config.local.enabled else None
+    engine = make_engine(config, transport) if config.local.enabled else None
     providers = make_providers(config, transport)
     encoders = make_encoders(config) if config.local.enabled else None
     if engine is not None and encoders is not None:
@@ -101,12 +105,8 @@ def create_app(
         for name, route in config.routes.items()
     ]
     if engine is not None:
-        known = [model.id for model in engine.models()]
-        for alias, model in config.local.aliases.items():
-            if model not in known:
-                raise ConfigError(f"local.aliases.{alias}: unknown local model {model!r}; known: {', '.join(known)}")
-            if alias not in config.routes:
-                routes.append(Route(alias, [Deployment(providers["local"], model, Clocks())]))
+        aliases = [(alias, model) for alias, model in config.local.aliases.items() if alias not in config.routes]
+        routes += [Route(alias, [Deployment(providers["local"], model, Clocks())]) for alias, model in aliases]
     router = Router(
         routes,
         providers,
@@ -229,18 +229,45 @@ def make_telemetry(config: Config) -> list[Telemetry]:
     return told
 
 
-def make_engine(config: Config) -> LlamaCppEngine:
-    """The local engine, started by the application's lifespan or by whoever asks it for a model."""
+def make_engine(config: Config, transport: Transport) -> EnginePool:
+    """The models of this machine, started by the application's lifespan or by whoever asks for one."""
     local, workers = config.local, config.server.workers
+    preload = local.preload if local.preload is not None else ([] if config.routes else [DEFAULT_LOCAL_MODEL])
     limit_bytes = int(local.memory_limit_gb * 1024**3) if local.memory_limit_gb else usable_memory_bytes() * 3 // 4
-    return LlamaCppEngine(
+    llama_cpp = LlamaCppEngine(
         local_cards(config),
         make_weights(config),
         slots=local.max_concurrent,
         context_length=local.context_length,
         memory_limit_bytes=limit_bytes // max(1, workers),
-        preload=local.preload if local.preload is not None else ([] if config.routes else [DEFAULT_LOCAL_MODEL]),
+        preload=[local.aliases.get(name, name) for name in preload],
     )
+    attached = AttachedEngine({name: _attached(name, at) for name, at in local.attached.items()}, transport)
+    return EnginePool(
+        [llama_cpp, attached],
+        queue_max_size=local.queue_max_size,
+        queue_strategy=local.queue_strategy,
+        aliases=_known_aliases(local.aliases, [*llama_cpp.models(), *attached.models()]),
+        idle_unload_s=local.idle_unload_s,
+        kept=[*preload, *local.attached],
+    )
+
+
+def _attached(name: str, section: AttachedConfig) -> Attached:
+    setting = f"local.attached.{name}"
+    origin, prefix = read_address(f"{setting}.base_url", section.base_url)
+    key = section.api_key
+    headers = header_line(setting, "authorization", f"Bearer {key.reveal()}") if key else b""
+    address = Address(origin, prefix.removesuffix("/v1").encode(), headers, section.model)
+    return Attached(address, section.base_url, section.max_concurrent, section.context_length, tuple(section.roles))
+
+
+def _known_aliases(aliases: dict[str, str], models: list[LocalModel]) -> dict[str, str]:
+    known = [model.id for model in models]
+    for alias, model in aliases.items():
+        if model not in known:
+            raise ConfigError(f"local.aliases.{alias}: unknown local model {model!r}; known: {', '.join(known)}")
+    return aliases
 
 
 def make_encoders(config: Config) -> OnnxEngine:

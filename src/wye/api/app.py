@@ -212,6 +212,8 @@ def _about(exchange: Exchange) -> bytes:
     lines = b""
     if exchange.deployment is not None:
         lines = b"%bx-wye-attempts: %d\r\n" % (exchange.deployment.id_line, exchange.attempts)
+    if exchange.queue_position is not None:
+        lines += b"x-queue-position: %b\r\n" % exchange.queue_position
     if exchange.cache is not None:
         lines += b"x-wye-cache: %b\r\n" % exchange.cache.encode()
     if exchange.reservation is not None:

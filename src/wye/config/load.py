@@ -198,6 +198,7 @@ def _convert_struct(value: Any, kind: type[msgspec.Struct], path: Path_, report:
 
 def _check(config: Config, report: _Report) -> None:
     """What a type cannot say."""
+    attached = config.local.attached
     known = {*config.providers, *ROWS, "local"}
     for name, provider in config.providers.items():
         kind = provider.kind or name
@@ -227,6 +228,9 @@ def _check(config: Config, report: _Report) -> None:
         ("server.port", config.server.port, 0),
         ("server.body_limit_mb", config.server.body_limit_mb, 1),
         ("local.max_concurrent", config.local.max_concurrent, 1),
+        ("local.queue_max_size", config.local.queue_max_size, 0),
+        ("local.idle_unload_s", config.local.idle_unload_s, 1),
+        *((f"local.attached.{name}.max_concurrent", at.max_concurrent, 1) for name, at in attached.items()),
         ("limits.requests_per_minute", config.limits.requests_per_minute, 1),
         ("limits.tokens_per_minute", config.limits.tokens_per_minute, 1),
         ("limits.concurrent", config.limits.concurrent, 1),

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from wye.catalog.roles import Role
 from wye.kernel.secret import Secret
 from wye.ports.transport import Clocks
 
@@ -180,6 +181,23 @@ class CacheConfig(Setting):
     """The beginning of every key in a shared store: what has the same belongs together."""
 
 
+class AttachedConfig(Setting):
+    """A model of a server elsewhere, asked as if it were here: vLLM, SGLang, llama-server, another Wye."""
+
+    base_url: str
+    """Address of its OpenAI-style API, up to and including the version."""
+    model: str | None = None
+    """The model's name there, where that is another."""
+    api_key: Secret | None = None
+    """Key for that server."""
+    context_length: int | None = None
+    """Tokens per conversation; by default what the server tells, else 8192."""
+    roles: list[Role] = msgspec.field(default_factory=list[Role])
+    """What the model is good for."""
+    max_concurrent: int = 4
+    """Answers at the same time. Who comes later waits in the model's queue."""
+
+
 class LocalConfig(Setting):
     """Models that run on this machine."""
 
@@ -193,8 +211,16 @@ class LocalConfig(Setting):
     """Other names under which a local model answers."""
     files: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Model files of your own: public name to path of a GGUF file."""
+    attached: dict[str, AttachedConfig] = msgspec.field(default_factory=dict[str, AttachedConfig])
+    """Models of servers elsewhere, by their public names."""
     max_concurrent: int = 4
-    """Answers at the same time, per model."""
+    """Answers at the same time, per model. Who comes later waits in the model's queue."""
+    queue_max_size: int = 10
+    """How many may wait for a model; the next one is refused with 503."""
+    queue_strategy: Literal["fifo", "priority"] = "fifo"
+    """Who waits is served in the order of coming, or by the request's `priority` (3 before 2 before 1) first."""
+    idle_unload_s: float | None = None
+    """Unload a model that has had nothing to do for so long; those that are preloaded stay. None keeps all."""
     context_length: int | None = None
     """Tokens per conversation; by default what the model was made for, at most 8192."""
     memory_limit_gb: float | None = None

@@ -16,7 +16,7 @@ from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.telemetry import Attempt
-from wye.ports.transport import HeaderMap
+from wye.ports.transport import HeaderMap, Reply
 
 
 class Exchange(msgspec.Struct):
@@ -61,6 +61,8 @@ class Exchange(msgspec.Struct):
     trace: list[str] | None = None
     """What was decided on the way; None until there is something to tell, or from the start for a caller that asks."""
 
+    queue_position: bytes | None = None
+    """Where in the queue of a local model, here or behind another Wye, the call has waited."""
     answer_headers: dict[bytes, bytes] = msgspec.field(default_factory=dict[bytes, bytes])
     """What the caller's dialect says of the answer beside its body."""
     cache: str | None = None
@@ -79,6 +81,12 @@ class Exchange(msgspec.Struct):
                 request = self.dialect.headers.decode_request(request, self.headers)
             self.request = request
         return self.request
+
+    def queued(self, reply: Reply) -> None:
+        """Keep what an answer tells of the queue that it has waited in."""
+        position = reply.headers.get(b"x-queue-position")
+        if position is not None and position.isdigit():
+            self.queue_position = position
 
     def note(self, step: str) -> None:
         if self.trace is None:

@@ -30,7 +30,7 @@ from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
-from wye.kernel.errors import NoDeployment, UpstreamError
+from wye.kernel.errors import CapacityError, UpstreamError
 from wye.kernel.json import decode_body, encode
 from wye.ports.state import State
 
@@ -184,7 +184,7 @@ class Pipeline:
             wait_s = 0.0
             try:
                 answer = await attempt(exchange, deployment)
-            except (NoDeployment, UpstreamError) as error:
+            except (CapacityError, UpstreamError) as error:
                 now_s = clock.monotonic_s()
                 exchange.note(f"{deployment.id}: {error.status} {error.code} after {now_s - started_s:.3f} s")
                 self.settlement.failed(exchange, error, now_s - started_s)

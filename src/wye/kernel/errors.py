@@ -14,6 +14,7 @@
     │   └── LimitExceeded      429   one of Wye's own limits
     ├── CapacityError              Wye cannot serve it now
     │   ├── Overloaded         503
+    │   │   └── QueueFull      503   as many wait for a model as may
     │   ├── NoDeployment       503
     │   └── OutOfMemory        507
     ├── UpstreamError              the other side failed
@@ -122,6 +123,10 @@ class CapacityError(WyeError):
 
 class Overloaded(CapacityError):
     pass
+
+
+class QueueFull(Overloaded):
+    code = "queue_full"
 
 
 class NoDeployment(CapacityError):

@@ -11,6 +11,18 @@ from wye.ports.transport import Origin
 ModelStatus = Literal["available", "loading", "loaded", "failed"]
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where a model answers OpenAI-style HTTP."""
+
+    origin: Origin
+    prefix: bytes = b""
+    """What comes before `/v1` in paths."""
+    headers: bytes = b""
+    """Lines to send with every call, each ended by CRLF."""
+    model: str | None = None
+    """Its name there, where that is another."""
+
+
 class LocalModel(msgspec.Struct, frozen=True):
     """A model that this machine can run, loaded or not."""
 
@@ -20,9 +32,12 @@ class LocalModel(msgspec.Struct, frozen=True):
     context_length: int
     """Tokens that one conversation may hold, prompt and answer together."""
     memory_mb: int
+    """What it takes of this machine, or would."""
     roles: list[str] = msgspec.field(default_factory=list[str])
     error: str | None = None
     """Why the last start failed, in words for the operator."""
+    slots: int = 1
+    """How many answers it gives at a time."""
 
 
 class Engine(Protocol):
@@ -43,10 +58,32 @@ class Engine(Protocol):
         """Stop a model's process. Idempotent. Raises NotFound."""
         ...
 
-    async def address(self, model: str) -> Origin:
-        """Where a model answers OpenAI-style HTTP, loading it first if need be. Raises as `load` does."""
+    async def address(self, model: str) -> Address:
+        """Where to ask a model, loading it first if need be. Raises as `load` does."""
         ...
 
     async def close(self) -> None:
         """Stop every child process and remove their sockets."""
+        ...
+
+
+class Slot(Protocol):
+    """The right to one answer of a model, held until it is released, which may be done more than once."""
+
+    @property
+    def position(self) -> int:
+        """Where in the queue it was waited for, from 1; 0 where it was free."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class QueuedEngine(Engine, Protocol):
+    """An engine whose models are asked in turn: whoever wants an answer takes a slot first."""
+
+    async def slot(self, model: str, priority: int) -> Slot:
+        """A slot of a model, waited for in a queue; cancelling gives up the place in it.
+
+        Raises NotFound, QueueFull.
+        """
         ...

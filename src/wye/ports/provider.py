@@ -16,6 +16,8 @@ from wye.ports.transport import Clocks, HeaderMap, Reply
 
 Operation = Literal["chat", "count_tokens", "embed", "show_response", "cancel_response", "delete_response"]
 
+NORMAL = 2
+"""The priority of a call that names none."""
 _NOTHING: HeaderMap = MappingProxyType({})
 
 
@@ -31,6 +33,8 @@ class Call(msgspec.Struct, frozen=True):
     subject: str = ""
     """The id of what the operation is about, where that is not a model."""
     clocks: Clocks = Clocks()
+    priority: int = NORMAL
+    """Where calls wait for one another: 3 before 2 before 1."""
     caller: HeaderMap = _NOTHING
     """The caller's own headers when it speaks the same dialect, else those in which this one says what it asks."""
 
@@ -40,6 +44,7 @@ class Adapted(msgspec.Struct):
 
     request: ChatRequest
     rewrite: Rewrite | None = None
+    priority: int = NORMAL
 
 
 class Provider(Protocol):

@@ -49,7 +49,7 @@ class BedrockRuntime:
         self.credentials = credentials
         self._endpoint = read_address(f"providers.{name}.endpoint_url", endpoint_url) if endpoint_url else None
         token = credentials.settings.bearer_token
-        self._bearer = header_line(name, "authorization", f"Bearer {token.reveal()}") if token else None
+        self._bearer = header_line(f"providers.{name}", "authorization", f"Bearer {token.reveal()}") if token else None
 
     async def origin(self) -> Origin:
         """Where to connect. Raises NoDeployment when no region is known."""

@@ -31,8 +31,8 @@ def read_address(setting: str, url: str) -> tuple[Origin, str]:
     return Origin(parts.scheme, parts.hostname, port), parts.path.rstrip("/")
 
 
-def header_line(provider: str, name: str, value: str) -> bytes:
+def header_line(setting: str, name: str, value: str) -> bytes:
     """Raises ConfigError, without the value: it may be a key."""
     if not _HEADER_NAME.fullmatch(name) or name in _OF_THE_TRANSPORT or not _HEADER_VALUE.fullmatch(value):
-        raise ConfigError(f"providers.{provider}: {name!r} cannot be sent as an HTTP header with the value it has")
+        raise ConfigError(f"{setting}: {name!r} cannot be sent as an HTTP header with the value it has")
     return f"{name}: {value}\r\n".encode("latin-1")

@@ -20,11 +20,12 @@ from wye.canon.tools import FunctionTool, Tool, ToolChoice
 from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
 from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamRefused
-from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text
-from wye.ports.engine import Engine
-from wye.ports.provider import Adapted, Call, Operation
-from wye.ports.transport import Clocks, Origin, Reply, Transport
+from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text, split_object
+from wye.ports.engine import Address, QueuedEngine
+from wye.ports.provider import NORMAL, Adapted, Call, Operation
+from wye.ports.transport import Clocks, Reply, Transport
 from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
+from wye.providers.held_reply import HeldReply
 from wye.providers.local_embeddings import LocalEmbeddings
 
 _HEADERS = b"content-type: application/json\r\n"
@@ -34,6 +35,7 @@ _TARGETS: dict[Operation, bytes] = {
 }
 _SAMPLING = ("min_p", "typical_p", "repeat_penalty")
 """Members of llama.cpp's API beyond OpenAI's that are numbers and harm nobody."""
+_PRIORITIES = (1, 2, 3)
 _MAX_CHOICES = 16
 _MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_SCHEMA_DEPTH = 32
@@ -54,7 +56,7 @@ _COUNTED = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 
 
 class _Abilities(msgspec.Struct, frozen=True):
-    origin: Origin
+    address: Address
     """Where this was asked: a model that was loaded anew has another."""
     tools: bool
     """Whether the model's chat template has a place for tools."""
@@ -68,7 +70,7 @@ class LocalProvider:
         self,
         name: str,
         dialect: Dialect,
-        engine: Engine,
+        engine: QueuedEngine,
         transport: Transport,
         embeddings: LocalEmbeddings | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class LocalProvider:
         _refuse_media(request)
         if request.n is not None and request.n > _MAX_CHOICES:
             raise BadRequest(f"n may be at most {_MAX_CHOICES} for a local model", param="n")
+        priority = _take_priority(request)
         choice = request.tool_choice or ToolChoice("auto")
         given = [_plain_tool(i, tool, losses) for i, tool in enumerate(request.tools or [])]
         # llama.cpp knows neither a choice of tools nor a forced call: the tools that it is shown say the first, a
@@ -102,10 +105,10 @@ class LocalProvider:
         if choice.mode in ("required", "named"):
             if not tools:
                 raise BadRequest("tool_choice forces a call, but no tool that it allows is given", param="tool_choice")
-            return _forced(request, tools)
+            return _forced(request, tools, priority)
         if tools and not (await self._abilities_of(request.model)).tools:
             losses.add("tools", "this model's chat template has no place for tools")
-        return Adapted(request)
+        return Adapted(request, priority=priority)
 
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         return self._dialect
@@ -117,13 +120,41 @@ class LocalProvider:
         return self._embeddings.dialect if self._embeddings is not None and self._embeddings.knows(model) else None
 
     async def call(self, call: Call) -> Reply:
-        """Raises what `Engine.address` and `Transport.send` raise; UpstreamRefused for a context that is too
-        long, since another model may hold it; BadRequest for what else the engine refuses."""
+        """An answer holds a slot of its model until it is closed.
+
+        Raises what `QueuedEngine.slot`, `Engine.address` and `Transport.send` raise; UpstreamRefused for a context that
+        is too long, since another model may hold it; BadRequest for what else the engine refuses.
+        """
         if call.operation == "embed" and self._embeddings is not None:
             return await self._embeddings.call(call)
         target = _TARGETS.get(call.operation)
         if target is None:
             raise BadRequest(f"'{call.model}' gives no embeddings: it is a model for text", param="model")
+        if call.operation == "count_tokens":
+            return await self._answered(call, target)
+        slot = await self._engine.slot(call.model, call.priority)
+        try:
+            return HeldReply(await self._answered(call, target), slot)
+        except BaseException:
+            slot.release()
+            raise
+
+    async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
+        losses = Losses()
+        request = msgspec.structs.replace(
+            request, model=model, stream=False, output=None, tool_choice=None, extras=None
+        )
+        adapted = await self.adapt(request, losses)
+        body = encode(self._dialect.encode_request(adapted.request, losses, self.quirks))
+        reply = await self.call(Call(self._dialect.name, model, body, False, "count_tokens"))
+        if reply.status != 200:
+            reply.close()
+            return None  # a server that does not count
+        answer = await self._object(reply)
+        tokens = answer.get("input_tokens")
+        return tokens if isinstance(tokens, int) else None
+
+    async def _answered(self, call: Call, target: bytes) -> Reply:
         try:
             reply = await self._send(call.model, b"POST", target, call.body, call.clocks)
         except (ConnectFailed, StreamCut):
@@ -135,28 +166,22 @@ class LocalProvider:
             await self._explain(reply, call.model)
         return reply
 
-    async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
-        losses = Losses()
-        request = msgspec.structs.replace(
-            request, model=model, stream=False, output=None, tool_choice=None, extras=None
-        )
-        adapted = await self.adapt(request, losses)
-        body = encode(self._dialect.encode_request(adapted.request, losses, self.quirks))
-        answer = await self._object(await self.call(Call(self._dialect.name, model, body, False, "count_tokens")))
-        tokens = answer.get("input_tokens")
-        return tokens if isinstance(tokens, int) else None
-
     async def _send(self, model: str, method: bytes, target: bytes, body: bytes, clocks: Clocks) -> Reply:
-        origin = await self._engine.address(model)
-        return await self._transport.send(origin, method, target, _HEADERS, body, clocks)
+        at = await self._engine.address(model)
+        if at.model is not None and body:
+            body = encode({**split_object(body), "model": at.model})
+        return await self._transport.send(at.origin, method, at.prefix + target, _HEADERS + at.headers, body, clocks)
 
     async def _abilities_of(self, model: str) -> _Abilities:
-        origin = await self._engine.address(model)
+        address = await self._engine.address(model)
         known = self._abilities.get(model)
-        if known is None or known.origin != origin:
-            props = await self._object(await self._send(model, b"GET", b"/props", b"", Clocks()))
+        if known is None or known.address != address:
+            reply = await self._send(model, b"GET", b"/props", b"", Clocks())
+            # Only llama.cpp's server tells; of another one everything is expected.
+            props: JsonObject = await self._object(reply) if reply.status == 200 else {}
+            reply.close()
             able = as_object(props.get("chat_template_caps"))
-            known = self._abilities[model] = _Abilities(origin, tools=able is None or bool(able.get("supports_tools")))
+            known = self._abilities[model] = _Abilities(address, tools=able is None or bool(able.get("supports_tools")))
         return known
 
     async def _object(self, reply: Reply) -> JsonObject:
@@ -190,7 +215,7 @@ def _may_call(choice: ToolChoice, name: str) -> bool:
     return choice.mode != "none" and (choice.allowed is None or name in choice.allowed)
 
 
-def _forced(request: ChatRequest, tools: list[FunctionTool]) -> Adapted:
+def _forced(request: ChatRequest, tools: list[FunctionTool], priority: int) -> Adapted:
     """The request for a text that names one of the tools and holds its arguments."""
     request = msgspec.structs.replace(
         request,
@@ -199,7 +224,7 @@ def _forced(request: ChatRequest, tools: list[FunctionTool]) -> Adapted:
         parallel_tool_calls=None,
         output=OutputFormat("json_schema", forced_schema(tools), name="tool_call"),
     )
-    return Adapted(request, ForcedTools())
+    return Adapted(request, ForcedTools(), priority)
 
 
 def _refuse_media(request: ChatRequest) -> None:
@@ -221,11 +246,24 @@ def _refuse_media(request: ChatRequest) -> None:
         walk(message.parts, f"messages[{i}].content")
 
 
+def _take_priority(request: ChatRequest) -> int:
+    """The member `priority`, in whichever dialect it came. Raises BadRequest."""
+    for members in (request.extras or {}).values():
+        if "priority" in members:
+            priority = members["priority"]
+            if type(priority) is not int or priority not in _PRIORITIES:
+                raise BadRequest("priority must be 1, 2 or 3 (3 goes first)", param="priority")
+            return priority
+    return NORMAL
+
+
 def _sampling(request: ChatRequest, losses: Losses) -> dict[str, dict[str, Any]] | None:
     """The extras that go on to the engine: a few numbers by name, nothing else."""
     kept: JsonObject = {}
     for origin, members in (request.extras or {}).items():
         for name, value in members.items():
+            if name == "priority":
+                continue
             if origin == "openai_chat" and name in _SAMPLING and isinstance(value, int | float):
                 kept[name] = value
             else:

@@ -79,9 +79,10 @@ class UpstreamProvider:
         own |= {auth: value.format(key=api_key.reveal())} if api_key else {}
         own |= {header.lower(): value for header, value in headers.items()}
         self.missing_key = row.needs_key and auth not in own
-        self._lines = b"".join(header_line(name, *header) for header in own.items())
+        setting = f"providers.{name}"
+        self._lines = b"".join(header_line(setting, *header) for header in own.items())
         self._defaults = {
-            key.encode(): header_line(name, key, value) for key, value in row.headers.items() if key not in own
+            key.encode(): header_line(setting, key, value) for key, value in row.headers.items() if key not in own
         }
         self._forwarded = frozenset(header.encode() for header in row.forward_headers if header not in own)
         self._default_lines = b"".join(self._defaults.values())

@@ -16,8 +16,7 @@ from tests import wire
 from wye import __version__, wiring
 from wye.api.routes import HOT_ROUTES, PAGES
 from wye.kernel.errors import NotFound, OutOfMemory, Overloaded
-from wye.ports.engine import LocalModel
-from wye.ports.transport import Origin
+from wye.ports.engine import Address, LocalModel
 from wye.testing.fake import FakeUpstream, json_body
 from wye.testing.server import WyeServer
 
@@ -58,7 +57,7 @@ class EngineDouble:
     async def unload(self, model: str) -> LocalModel:
         return self.put(model, status="available")
 
-    async def address(self, model: str) -> Origin:
+    async def address(self, model: str) -> Address:
         raise NotFound(f"{model} answers nothing in this test")
 
     async def close(self) -> None:
@@ -68,7 +67,7 @@ class EngineDouble:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> EngineDouble:
     double = EngineDouble()
-    monkeypatch.setattr(wiring, "make_engine", lambda config: double)
+    monkeypatch.setattr(wiring, "make_engine", lambda config, transport: double)
     monkeypatch.setattr(wiring, "ENCODERS", {})
     return double
 

@@ -70,9 +70,9 @@ def is_gone(pid: int) -> bool:
 
 async def ask(engine: LlamaCppEngine, transport: HttpTransport, question: str, **more: Any) -> Any:
     body = {"messages": [{"role": "user", "content": question}], "max_tokens": 12, "temperature": 0, **more}
-    return await transport.send(
-        await engine.address(MODEL), b"POST", b"/v1/chat/completions", HEADERS, json.dumps(body).encode(), Clocks()
-    )
+    origin = (await engine.address(MODEL)).origin
+    data = json.dumps(body).encode()
+    return await transport.send(origin, b"POST", b"/v1/chat/completions", HEADERS, data, Clocks())
 
 
 async def answer(engine: LlamaCppEngine, transport: HttpTransport, question: str) -> str:
@@ -127,7 +127,7 @@ async def test_a_request_that_would_fill_the_memory_fails_alone(
 
 
 async def test_unloading_ends_the_process_and_closing_removes_the_folder(engine: LlamaCppEngine) -> None:
-    folder = Path((await engine.address(MODEL)).socket_path).parent
+    folder = Path((await engine.address(MODEL)).origin.socket_path).parent
     first = pid_of(engine)
     assert (await engine.unload(MODEL)).status == "available"
     assert is_gone(first)

@@ -156,8 +156,8 @@ async def test_a_preload_that_is_no_model_is_a_mistake_in_the_configuration(make
 
 async def test_two_loads_at_once_start_one_child(make: Any, tmp_path: Path) -> None:
     engine = make()
-    origins = await asyncio.gather(*(engine.address("good") for _ in range(5)))
-    assert len(set(origins)) == 1
+    addresses = await asyncio.gather(*(engine.address("good") for _ in range(5)))
+    assert len(set(addresses)) == 1
     assert len((tmp_path / "good.gguf.starts").read_text().splitlines()) == 1
 
 
@@ -222,7 +222,7 @@ async def test_a_failed_model_is_tried_anew_with_the_file_that_is_there_then(
     for _ in range(2):
         with pytest.raises(Overloaded):
             await engine.load("errors")
-    assert engine._models["errors"].origin.socket_path.endswith("1.sock"), "prepared a second time"
+    assert engine._models["errors"].address.origin.socket_path.endswith("1.sock"), "prepared a second time"
 
 
 async def test_preloading_happens_in_the_background_and_keeps_its_failure(make: Any, files: Files) -> None:
@@ -242,7 +242,7 @@ async def test_files_are_read_outside_the_event_loop(make: Any, files: Files) ->
 
 async def test_sockets_lie_in_a_private_folder_that_closing_removes(make: Any) -> None:
     engine = make()
-    folder = Path((await engine.address("good")).socket_path).parent
+    folder = Path((await engine.address("good")).origin.socket_path).parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     pid = engine._models["good"].supervisor.pid
     await engine.close()
@@ -260,7 +260,7 @@ async def test_a_temporary_folder_with_a_long_name_is_no_place_for_sockets(
     far.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(far))
     engine = make()
-    assert len((await engine.address("good")).socket_path) < 104
+    assert len((await engine.address("good")).origin.socket_path) < 104
     assert list(far.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from wye.canon.request import ChatRequest, Message, OutputFormat
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
 from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, UpstreamError, UpstreamRefused
+from wye.ports.engine import Address
 from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Origin
 from wye.providers import local as module
@@ -42,26 +44,46 @@ class Reply:
         self.closed = True
 
 
+class SlotDouble:
+    position = 0
+
+    def __init__(self, model: str, priority: int) -> None:
+        self.model, self.priority = model, priority
+        self.released = 0
+
+    def release(self) -> None:
+        self.released += 1
+
+
 class Machine:
     """Engine and transport in one: answers in order, or raises."""
 
     def __init__(self) -> None:
         self.origin = Origin("unix", socket_path="/1.sock")
         self.props: Any = {"chat_template_caps": {"supports_tools": True}}
-        self.answers: list[Reply | Exception] = []
+        self.answers: list[Reply | BaseException] = []
+        self.props_status = 200
+        self.elsewhere: Address | None = None
+        self.headers: list[bytes] = []
         self.addressed: list[str] = []
+        self.slots: list[SlotDouble] = []
         self.sent: list[tuple[Origin, bytes, bytes, bytes]] = []
 
-    async def address(self, model: str) -> Origin:
+    async def address(self, model: str) -> Address:
         self.addressed.append(model)
-        return self.origin
+        return self.elsewhere or Address(self.origin)
+
+    async def slot(self, model: str, priority: int) -> SlotDouble:
+        self.slots.append(SlotDouble(model, priority))
+        return self.slots[-1]
 
     async def send(
         self, origin: Origin, method: bytes, target: bytes, headers: bytes, body: bytes, clocks: Clocks
     ) -> Reply:
         self.sent.append((origin, method, target, body))
-        answer = Reply(self.props) if target == b"/props" else self.answers.pop(0)
-        if isinstance(answer, Exception):
+        self.headers.append(headers)
+        answer = Reply(self.props, self.props_status) if target == b"/props" else self.answers.pop(0)
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -297,9 +319,74 @@ async def test_a_call_goes_to_the_engine_without_the_callers_headers(provider: L
     reply = Reply({})
     machine.answers = [reply]
     caller = {b"authorization": b"Bearer secret"}
-    assert await provider.call(Call("openai_chat", "tiny", b"{}", caller=caller)) is reply
+    answer = await provider.call(Call("openai_chat", "tiny", b"{}", caller=caller))
     assert machine.sent == [(machine.origin, b"POST", b"/v1/chat/completions", b"{}")]
-    assert not reply.closed
+    assert (answer.status, await answer.read_all(10, 1), reply.closed) == (200, b"{}", False)
+
+
+async def test_an_answer_holds_a_slot_until_it_is_closed(provider: LocalProvider, machine: Machine) -> None:
+    machine.answers = [Reply({})]
+    answer = await provider.call(Call("openai_chat", "tiny", b"{}", priority=3))
+    [slot] = machine.slots
+    assert (slot.model, slot.priority, slot.released) == ("tiny", 3, 0)
+    assert b"x-queue-position" not in answer.headers
+    slot.position = 4
+    assert answer.headers[b"x-queue-position"] == b"4"
+    answer.close()
+    assert slot.released == 1
+
+
+@pytest.mark.parametrize("failure", [StreamCut("gone"), Reply({"error": {}}, 400), asyncio.CancelledError()])
+async def test_a_call_that_comes_to_nothing_holds_no_slot(
+    provider: LocalProvider, machine: Machine, failure: Any
+) -> None:
+    machine.answers = [failure, failure]
+    with pytest.raises((StreamCut, BadRequest, asyncio.CancelledError)):
+        await provider.call(Call("openai_chat", "tiny", b"{}"))
+    assert machine.slots[0].released == 1
+
+
+async def test_counting_waits_for_nobody(provider: LocalProvider, machine: Machine) -> None:
+    machine.answers = [Reply({"input_tokens": 3})]
+    await provider.count_tokens("tiny", request())
+    assert machine.slots == []
+
+
+async def test_a_server_elsewhere_is_asked_by_its_own_path_name_and_key(
+    provider: LocalProvider, machine: Machine
+) -> None:
+    machine.elsewhere = Address(Origin("http", "there", 80), b"/llm", b"authorization: Bearer k\r\n", "org/model")
+    machine.answers = [Reply({}), Reply({"detail": "Not Found"}, 404)]
+    await provider.call(Call("openai_chat", "tiny", b'{"model":"tiny","n":1}'))
+    assert await provider.count_tokens("tiny", request()) is None, "it does not count"
+    assert machine.sent[0][1:] == (b"POST", b"/llm/v1/chat/completions", b'{"model":"org/model","n":1}')
+    assert machine.headers[0].endswith(b"authorization: Bearer k\r\n")
+
+
+async def test_a_server_that_tells_nothing_of_its_templates_is_trusted_with_tools(
+    provider: LocalProvider, machine: Machine
+) -> None:
+    machine.props_status = 404
+    losses = Losses()
+    await provider.adapt(request(tools=[FunctionTool("f")]), losses)
+    assert losses == []
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+async def test_a_priority_is_taken_from_any_dialect_and_is_no_loss(provider: LocalProvider, dialect: str) -> None:
+    losses = Losses()
+    adapted = await provider.adapt(request(extras={dialect: {"priority": 3}}), losses)
+    assert (adapted.priority, losses, adapted.request.extras) == (3, [], None)
+    assert (await provider.adapt(request(), losses)).priority == 2
+    forced = request(tools=[FunctionTool("f")], tool_choice=ToolChoice("required"), extras={dialect: {"priority": 1}})
+    assert (await provider.adapt(forced, losses)).priority == 1
+
+
+@pytest.mark.parametrize("priority", [0, 4, "high", True, 2.0, None, []])
+async def test_a_priority_that_is_none_is_refused(provider: LocalProvider, priority: Any) -> None:
+    with pytest.raises(BadRequest, match="priority must be 1, 2 or 3") as refused:
+        await provider.adapt(request(extras={"openai_chat": {"priority": priority}}), Losses())
+    assert refused.value.param == "priority"
 
 
 @pytest.mark.parametrize("gone", [ConnectFailed, StreamCut])

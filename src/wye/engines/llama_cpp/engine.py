@@ -18,7 +18,7 @@ from wye.engines.llama_cpp.supervisor import State, Supervisor
 from wye.engines.machine import usable_cores, usable_memory_bytes
 from wye.engines.weights import read_header
 from wye.kernel.errors import ConfigError, MissingExtra, NoDeployment, NotFound, OutOfMemory, Overloaded, WyeError
-from wye.ports.engine import LocalModel, ModelStatus
+from wye.ports.engine import Address, LocalModel, ModelStatus
 from wye.ports.transport import Origin
 from wye.ports.weights import Weights
 
@@ -51,8 +51,8 @@ class _Loaded:
         return self.supervisor.state in ("starting", "running")
 
     @property
-    def origin(self) -> Origin:
-        return Origin("unix", socket_path=self.supervisor.settings.socket_path)
+    def address(self) -> Address:
+        return Address(Origin("unix", socket_path=self.supervisor.settings.socket_path))
 
 
 class LlamaCppEngine:
@@ -111,12 +111,12 @@ class LlamaCppEngine:
                 await loaded.supervisor.stop()
         return self._describe(card)
 
-    async def address(self, model: str) -> Origin:
+    async def address(self, model: str) -> Address:
         loaded = self._models.get(model)
         if loaded is None or not loaded.is_live:
             loaded = await self._prepare(self._card(model))
         await loaded.supervisor.ensure()
-        return loaded.origin
+        return loaded.address
 
     async def close(self) -> None:
         self._closed = True
@@ -162,6 +162,7 @@ class LlamaCppEngine:
             created=card.created,
             context_length=self._context(card),
             memory_mb=(loaded.memory_bytes if loaded else card.bytes) // 1024**2,
+            slots=self._slots,
             roles=list(card.roles),
             error=refusal or (loaded.supervisor.error if loaded else None),
         )

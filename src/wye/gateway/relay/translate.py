@@ -55,9 +55,11 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         body,
         bool(exchange.stream),
         clocks=deployment.clocks,
+        priority=adapted.priority,
         caller=headers,
     )
     reply = await provider.call(call)
+    exchange.queued(reply)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
         if reply.status >= 400:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 from wye.gateway.routing.rate_limits import exhausted_for_s
-from wye.kernel.errors import UpstreamError, WyeError
+from wye.kernel.errors import QueueFull, UpstreamError, WyeError
 from wye.ports.transport import HeaderMap
 
 _WEIGHT_OF_THE_LATEST = 0.3
@@ -129,4 +129,6 @@ class Health:
 
 def is_its_own_fault(error: WyeError) -> bool:
     """Whether a failure says something about the deployment, and not about the request."""
+    if isinstance(error, QueueFull):
+        return False
     return not isinstance(error, UpstreamError) or error.retryable or error.status in (401, 403, 404)

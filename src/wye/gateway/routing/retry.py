@@ -6,7 +6,7 @@ import random
 
 from wye.dialects.refusal import CONTEXT_LENGTH_EXCEEDED
 from wye.gateway.deployment import Deployment
-from wye.kernel.errors import ClockExpired, ConnectFailed, NoDeployment, UpstreamError, WyeError
+from wye.kernel.errors import CapacityError, ClockExpired, ConnectFailed, UpstreamError, WyeError
 
 MAX_ATTEMPTS = 6
 """Of one call, at all deployments."""
@@ -75,7 +75,7 @@ def _may_go_elsewhere(error: WyeError) -> bool:
     """Whether another deployment may do better: not with a request that is wrong in itself."""
     if isinstance(error, UpstreamError):
         return error.retryable or error.status in (401, 403, 404)
-    return isinstance(error, NoDeployment)
+    return isinstance(error, CapacityError)
 
 
 def _may_go_again(error: WyeError) -> bool:

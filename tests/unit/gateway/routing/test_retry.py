@@ -8,7 +8,17 @@ from tests.unit.gateway.routing.doubles import deployment
 from wye.gateway.deployment import Deployment
 from wye.gateway.routing import retry as module
 from wye.gateway.routing.retry import MAX_ATTEMPTS, MAX_WAIT_S, Retry
-from wye.kernel.errors import BadAnswer, ClockExpired, ConnectFailed, NoDeployment, StreamCut, UpstreamRefused, WyeError
+from wye.kernel.errors import (
+    BadAnswer,
+    ClockExpired,
+    ConnectFailed,
+    NoDeployment,
+    OutOfMemory,
+    QueueFull,
+    StreamCut,
+    UpstreamRefused,
+    WyeError,
+)
 
 
 def refused(status: int, **members: float) -> UpstreamRefused:
@@ -40,6 +50,8 @@ def three() -> list[Deployment]:
         (StreamCut("x"), "a b b spare spare spare"),
         (ClockExpired("headers_s", 1), "a b spare"),
         (NoDeployment("x"), "a b spare"),
+        (QueueFull("x"), "a b spare"),
+        (OutOfMemory("x"), "a b spare"),
         (refused(401), "a b spare"),
         (refused(404), "a b spare"),
         (refused(400), "a"),
