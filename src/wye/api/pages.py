@@ -19,7 +19,7 @@ from wye.api.figures import Siblings
 from wye.api.ingress import asked
 from wye.api.metrics import render_metrics
 from wye.api.routes import PAGES, Page
-from wye.api.stats import health_of, stats_of
+from wye.api.stats import health_of, providers_of, stats_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_responses.conversation import page_of
 from wye.gateway.pipeline import Pipeline
@@ -136,6 +136,9 @@ class Pages:
 
     async def clear_cache(self, request: Request) -> Response:
         return _json({"deleted_entries": await self._pipeline.cache.clear()})
+
+    async def list_providers(self, request: Request) -> Response:
+        return _json(providers_of(self._pipeline))
 
     async def stats(self, request: Request) -> Response:
         return _json(stats_of(await self._siblings.figures()))

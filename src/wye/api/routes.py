@@ -128,6 +128,7 @@ PAGES = (
         "Unload a local model and free its memory.",
     ),
     Page("GET", ("/v1/models/{model:path}", "/models/{model:path}"), "show_model", "Show one model."),
+    Page("GET", ("/v1/providers", "/providers"), "list_providers", "List the upstream accounts and how they are."),
     Page("GET", ("/stats",), "stats", "Figures for people and dashboards, for each route and deployment."),
     Page("DELETE", ("/cache",), "clear_cache", "Forget every kept answer."),
     Page("GET", ("/v1/responses/{id}", "/responses/{id}"), "show_response", "Show an answer that was kept."),

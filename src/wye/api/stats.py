@@ -22,6 +22,21 @@ def stats_of(figures: Figures) -> JsonObject:
     }
 
 
+def providers_of(pipeline: Pipeline) -> JsonObject:
+    """The body of GET /v1/providers. `status` is `ok`, `degraded` where some of its models cannot be asked now, `down`
+    where none can, `idle` where none has been in use."""
+    now_s = clock.monotonic_s()
+    deployments = pipeline.router.deployments()
+    data: list[JsonObject] = []
+    for provider in pipeline.router.providers():
+        own = [deployment for deployment in deployments if deployment.provider is provider]
+        usable = [deployment.health.usable(now_s) for deployment in own]
+        status = "idle" if not own else "ok" if all(usable) else "degraded" if any(usable) else "down"
+        models = [_deployment(deployment, now_s) for deployment in own]
+        data.append({"id": provider.name, "object": "provider", "status": status, "deployments": models})
+    return {"object": "list", "data": data}
+
+
 def health_of(pipeline: Pipeline) -> dict[str, str]:
     """What is not as it should be: check to state. Nothing of it keeps Wye from answering."""
     now_s = clock.monotonic_s()

@@ -28,27 +28,36 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option("--format", "shape", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @config_options
-def command(config_file: Path | None, env_file: Path | None) -> None:
+def command(shape: str, config_file: Path | None, env_file: Path | None) -> None:
     """Say whether the configuration is good and the providers can be reached.
 
     Connects to each provider that is in use, without spending a token. Exit status 1 when one cannot be used.
     """
+    from wye.config.load import load_config
+    from wye.kernel.json import encode_text
+
+    config = load_config(file=config_file, env_file=env_file)
+    findings = [*asyncio.run(_upstreams(config)), *_local_models(config)]
+    if shape == "json":
+        click.echo(encode_text([finding._asdict() for finding in findings]))
+    else:
+        _show(findings)
+    if not all(finding.good for finding in findings):
+        raise SystemExit(1)
+
+
+def _show(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from wye.config.load import load_config
-
-    config = load_config(file=config_file, env_file=env_file)
-    findings = [*asyncio.run(_upstreams(config)), *_local_models(config)]
     table = Table("Provider", "Address or model", "Key", "State", box=None, pad_edge=False)
     for finding in findings:
         table.add_row(*map(escape, finding[:4]), style=None if finding.good else "red")
     click.echo("The configuration is good.")
     Console().print(table)
-    if not all(finding.good for finding in findings):
-        raise SystemExit(1)
 
 
 async def _upstreams(config: Config) -> list[Finding]:

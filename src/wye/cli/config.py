@@ -16,7 +16,7 @@ import msgspec
 from wye.cli.options import config_options, env_file_option
 from wye.config.schema import ProviderConfig
 from wye.kernel.errors import ConfigError
-from wye.kernel.json import JsonError, as_object, decode
+from wye.kernel.json import JsonError, as_object, decode, encode_text
 from wye.kernel.secret import Secret
 from wye.ports.transport import Clocks
 from wye.providers.bedrock import BedrockRuntime
@@ -87,14 +87,19 @@ def unset(key: str, env_file: Path | None) -> None:
 
 
 @command.command()
+@click.option("--format", "shape", type=click.Choice(["text", "json"]), default="text", help="How to print.")
 @config_options
-def show(config_file: Path | None, env_file: Path | None) -> None:
+def show(shape: str, config_file: Path | None, env_file: Path | None) -> None:
     """Print every setting that is not its default, wherever it comes from. Keys are masked."""
     from wye.config.load import load_config
     from wye.config.saved import NAME
 
-    for path, value in _settings(load_config(file=config_file, env_file=env_file), changed=True):
-        click.echo(f"{'.'.join(path)} = {_masked(path, value)}")
+    changed = list(_settings(load_config(file=config_file, env_file=env_file), changed=True))
+    if shape == "json":
+        click.echo(encode_text({".".join(path): _masked(path, value) for path, value in changed}))
+    else:
+        for path, value in changed:
+            click.echo(f"{'.'.join(path)} = {_masked(path, value)}")
     file = _home(env_file) / NAME
     if file.exists():
         click.echo(f"Saved settings are in {file}", err=True)

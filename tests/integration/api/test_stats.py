@@ -85,3 +85,22 @@ def test_the_cache_can_be_emptied(server: WyeServer, upstreams: list[FakeUpstrea
     wire.call(server.url, "/v1/chat/completions", wire.ask())
     assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 1}
     assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 0}
+
+
+def test_providers_are_told_with_their_health(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+    def status_of(name: str) -> str:
+        listed = get(server, "/v1/providers")
+        assert [p["id"] for p in listed["data"]] == [p["id"] for p in get(server, "/providers")["data"]]
+        assert listed["object"] == "list"
+        (found,) = [provider for provider in listed["data"] if provider["id"] == name]
+        assert found["object"] == "provider"
+        return str(found["status"])
+
+    assert (status_of("up0"), status_of("up1"), status_of("openai")) == ("ok", "ok", "idle")
+    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
+    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    for seed in range(2):
+        wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
+    assert (status_of("up0"), status_of("up1")) == ("down", "ok")
+    wire.call(server.url, "/v1/chat/completions", wire.ask(model="up0/other"))
+    assert status_of("up0") == "degraded"

@@ -118,3 +118,13 @@ def test_where_no_route_uses_local_models_they_are_not_looked_for(here: Run, fol
         )
         done = here("check")
     assert (done.returncode, "local" in done.stdout) == (0, False)
+
+
+def test_scripts_read_it_as_json(here: Run, folder: Path) -> None:
+    with FakeUpstream(lambda _: FakeAnswer([])) as up:
+        configure(folder, up.url, "http://127.0.0.1:1")
+        done = here("check", "--format", "json")
+    assert done.returncode == 1
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert found["p0"] == {"name": "p0", "where": up.url, "key": "sk-***", "state": "reached", "good": True}
+    assert found["p1"]["good"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import stat
@@ -198,3 +199,13 @@ def test_aws_says_why_not(environment: dict[str, str], why: str, here: Run, aws:
     says(done, why)
     assert done.stderr.count("\n") == 1
     assert "hush" not in done.stderr
+
+
+def test_scripts_read_settings_as_json_without_secrets(here: Run, folder: Path) -> None:
+    (folder / "wye.yaml").write_text("server: {port: 9000, api_key: sk-a-very-secret-key}\n")
+    done = here("config", "show", "--format", "json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
+    assert told["server.port"] == "9000"
+    assert told["server.api_key"] == "sk-***"
+    assert "secret" not in done.stdout

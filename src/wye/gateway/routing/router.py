@@ -49,6 +49,10 @@ class Router:
         """Every public name that can be listed: routes, then local models."""
         return [*self._routes, *(name for name in self._local_models() if name not in self._routes)]
 
+    def providers(self) -> list[Provider]:
+        """Every account that there is."""
+        return list(self._providers.values())
+
     def routes(self) -> list[Route]:
         """Those that are configured, and those that have been in use."""
         return list({route.name: route for route in (*self._resolved.values(), *self._routes.values())}.values())
