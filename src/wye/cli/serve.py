@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -23,12 +25,14 @@ from wye.kernel.errors import ConfigError
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [default: 8000]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that answer. [default: 1]")
+@click.option("--reload", is_flag=True, help="Look at the configuration again and again, and serve it as it is then.")
 @config_options
 def command(
     host: str | None,
     port: int | None,
     log_level: str | None,
     workers: int | None,
+    reload: bool,
     config_file: Path | None,
     env_file: Path | None,
 ) -> None:
@@ -38,24 +42,30 @@ def command(
     """
     from wye.config.load import load_config
 
-    config = load_config(
-        file=config_file,
-        env_file=env_file,
-        flags={
-            ("server", "host"): host,
-            ("server", "port"): port,
-            ("server", "log_level"): log_level,
-            ("server", "workers"): workers,
-        },
-    )
-    refuse_open(config)
+    flags = {
+        ("server", "host"): host,
+        ("server", "port"): port,
+        ("server", "log_level"): log_level,
+        ("server", "workers"): workers,
+    }
+
+    def load() -> Config:
+        config = load_config(file=config_file, env_file=env_file, flags=flags)
+        refuse_open(config)
+        return config
+
+    config = load()
     if config.server.workers < 1:
         raise ConfigError(f"server.workers: {config.server.workers} processes cannot answer; 1 or more can")
     if config.server.workers > 1 and not hasattr(os, "fork"):
         raise ConfigError("server.workers: this system cannot fork processes; start with 1, or several servers")
+    if config.server.workers > 1 and reload:
+        raise ConfigError("--reload is for one process: start with --workers 1")
     listener = bind(config)
     set_up(config.server.log_level, config.server.log_format)
-    if config.server.workers == 1:
+    if reload:
+        run_reloading(config, listener, load)
+    elif config.server.workers == 1:
         run(config, listener)
     else:
         run_workers(config, listener)
@@ -101,6 +111,29 @@ def run(config: Config, listener: socket.socket) -> None:
     for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
         click.echo(line)
     make_server(app, config.server.grace_s).run(sockets=[listener])
+
+
+def run_reloading(config: Config, listener: socket.socket, load: Callable[[], Config]) -> None:
+    """The same, and begin anew with each change of the configuration. Callers wait meanwhile; the address stays."""
+    from wye.api.http.server import make_server
+    from wye.cli.reload import Watch
+    from wye.wiring import create_app
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    while True:
+        app = create_app(config)
+        for line in greeting(config, listener.getsockname()[1], app.pipeline.router.names()):
+            click.echo(line)
+        server = make_server(app, config.server.grace_s)
+        with Watch(load, create_app, config, partial(setattr, server, "should_exit", True)) as watch:
+            server.run(sockets=[listener.dup()])  # uvicorn closes what it was given
+        if watch.found is None:
+            return
+        if (watch.found.server.host, watch.found.server.port) != (config.server.host, config.server.port):
+            click.echo("server.host and server.port stay as they are until the next start.")
+        config = watch.found
+        click.echo("The configuration has changed.")
 
 
 def run_workers(config: Config, listener: socket.socket) -> None:

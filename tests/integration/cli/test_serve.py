@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -290,3 +290,38 @@ def test_a_start_that_fails_ends_with_the_reason(
     monkeypatch.setattr(wiring, "LlamaCppEngine", Broken)
     assert here("serve", "--port", "0").returncode != 0
     assert "the engine is out of order" in caplog.text
+
+
+def models_of(url: str) -> list[str]:
+    return [model["id"] for model in json.loads(wire.call(url, "/v1/models")[2])["data"]]
+
+
+def test_a_changed_configuration_is_served_without_a_new_start(serve: Serve, folder: Path) -> None:
+    def written(**more: object) -> None:
+        route = {"deployments": [{"provider": "openai", "model": "x"}]}
+        Path("wye.yaml").write_text(json.dumps({"local": {"enabled": False}, "routes": {"m": route}, **more}))
+
+    def until(is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not is_so():
+            assert time.monotonic() < deadline, "it was not seen in time"
+            time.sleep(0.05)
+
+    written()
+    server = serve("--reload")
+    assert models_of(server.url) == ["m"]
+    written(routes={"n": {"deployments": [{"provider": "openai", "model": "x"}]}})
+    until(lambda: models_of(server.url) == ["n"])
+    written(routes={"n": {"deployments": [{"provider": "nobody", "model": "x"}]}})
+    time.sleep(1.2)
+    assert models_of(server.url) == ["n"], "what is not good is not served"
+    written(server={"api_key": KEY}, default_model="m")
+    until(lambda: wire.call(server.url, "/v1/models")[0] == 401)
+    status, logged = server.stop()
+    assert status == 0
+    assert "The changed configuration is not used" in logged
+    assert KEY not in logged
+
+
+def test_reload_is_for_one_process(here: Run) -> None:
+    says(here("serve", "--reload", "--workers", "2"), "--reload is for one process")
