@@ -96,7 +96,7 @@ def test_what_cannot_be_said_is_named_or_refused(start: Start) -> None:
     with FakeAws() as aws:
         server = start(**bedrock(aws))
         status, headers, _ = wire.call(server.url, PATH, ask)
-        assert (status, headers["x-wye-loss"]) == (200, "user, input_type")
+        assert (status, headers["x-wye-loss"]) == (200, "input_type, user")
         asked = len(aws.requests)
         status, _, body = wire.call(server.url, PATH, ask, headers={"x-wye-strict": "true"})
         assert (status, error_of(body)["param"]) == (400, "input_type")

@@ -138,7 +138,8 @@ class Pages:
         return _json({"deleted_entries": await self._pipeline.cache.clear()})
 
     async def list_providers(self, request: Request) -> Response:
-        return _json(providers_of(self._pipeline))
+        names = [provider.name for provider in self._pipeline.router.providers()]
+        return _json(providers_of(names, await self._siblings.figures()))
 
     async def stats(self, request: Request) -> Response:
         return _json(stats_of(await self._siblings.figures()))

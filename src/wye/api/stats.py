@@ -22,18 +22,16 @@ def stats_of(figures: Figures) -> JsonObject:
     }
 
 
-def providers_of(pipeline: Pipeline) -> JsonObject:
+def providers_of(names: list[str], figures: Figures) -> JsonObject:
     """The body of GET /v1/providers. `status` is `ok`, `degraded` where some of its models cannot be asked now, `down`
     where none can, `idle` where none has been in use."""
-    now_s = clock.monotonic_s()
-    deployments = pipeline.router.deployments()
+    used = {d.deployment: d for route in figures.routes.values() for d in route.deployments}
     data: list[JsonObject] = []
-    for provider in pipeline.router.providers():
-        own = [deployment for deployment in deployments if deployment.provider is provider]
-        usable = [deployment.health.usable(now_s) for deployment in own]
+    for name in names:
+        own = [deployment for id, deployment in used.items() if id.partition("/")[0] == name]
+        usable = [deployment.state in ("ok", "probing") for deployment in own]
         status = "idle" if not own else "ok" if all(usable) else "degraded" if any(usable) else "down"
-        models = [_deployment(deployment, now_s) for deployment in own]
-        data.append({"id": provider.name, "object": "provider", "status": status, "deployments": models})
+        data.append({"id": name, "object": "provider", "status": status, "deployments": [_deployment(d) for d in own]})
     return {"object": "list", "data": data}
 
 
