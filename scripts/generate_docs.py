@@ -88,17 +88,19 @@ SECTIONS = (
     ("routes.NAME", schema.RouteConfig),
     ("routes.NAME.deployments[]", schema.DeploymentConfig),
     ("routes.NAME.deployments[].clocks", transport.Clocks),
+    ("routes.NAME.orchestration", schema.PanelConfig),
     ("limits", schema.LimitsConfig),
     ("local", schema.LocalConfig),
+    ("orchestration", schema.OrchestrationConfig),
     ("(top level)", schema.Config),
 )
 
 
 def docstrings(kind: type) -> dict[str, str]:
-    """The string under each annotated member."""
+    """The string under each annotated member, those of its bases included."""
     body = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
+    found = docstrings(kind.__base__) if kind.__base__ not in (None, msgspec.Struct) else {}
     for member, after in zip(body.body, body.body[1:], strict=False):
         if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and isinstance(after, ast.Expr):
             found[member.target.id] = " ".join(str(ast.literal_eval(after.value)).split())

@@ -16,7 +16,7 @@ from wye.api.pages import Pages
 from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
 from wye.config.load import config_from, load_config
-from wye.config.schema import AttachedConfig, Config, DeploymentConfig, ProviderConfig, RouteConfig
+from wye.config.schema import AttachedConfig, Config, DeploymentConfig, PanelConfig, ProviderConfig, RouteConfig
 from wye.dialects.bedrock_invoke.families import family_of_model
 from wye.dialects.detect import named
 from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
@@ -46,7 +46,9 @@ from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
-from wye.ports.engine import Address, LocalModel
+from wye.orchestration.late import LatePanel, LatePanels
+from wye.ports.engine import Address, Engine, LocalModel
+from wye.ports.inference import Panel, Panels
 from wye.ports.provider import Provider
 from wye.ports.state import State
 from wye.ports.telemetry import Telemetry
@@ -101,6 +103,7 @@ def create_app(
             retries=route.retries,
             cache=CachePolicy(route.cache.ttl_s, route.cache.shared) if route.cache and route.cache.enabled else None,
             continue_after_cut=route.continue_after_cut,
+            panel=_panel(name, route.orchestration) if route.orchestration is not None else None,
         )
         for name, route in config.routes.items()
     ]
@@ -113,6 +116,7 @@ def create_app(
         patterns=[(pattern, row.name) for row in ROWS.values() for pattern in row.patterns],
         local_models=lambda: [m.id for source in (engine, encoders) if source is not None for m in source.models()],
         clocks=Clocks(),
+        panels=_panels(config, engine),
     )
     state = make_state(config, state_socket)
     kept = state
@@ -175,6 +179,38 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
         health=Health(allowed_fails, route.cooldown_s),
         takes_prefill=provider.takes_prefill(section.model) if section.prefill is None else section.prefill,
     )
+
+
+def _panels(config: Config, engine: Engine | None) -> LatePanels:
+    """Those that are asked for by the names of modes and presets, or by a request's `orchestration_mode`."""
+    section = config.orchestration
+
+    def load() -> Panels:
+        from wye.orchestration.panel import ModelPanels  # noqa: PLC0415 - imported when first asked for
+        from wye.orchestration.plan import Bounds, Candidate  # noqa: PLC0415
+
+        def at_hand() -> list[Candidate]:
+            models = engine.models() if engine is not None else []
+            roles = {model.id: model.roles for model in models}
+            named = section.models or [model.id for model in models if model.status == "loaded"]
+            return [Candidate(name, roles.get(name, ())) for name in named]
+
+        return ModelPanels(msgspec.convert(section, Bounds, from_attributes=True), at_hand)
+
+    return LatePanels(load)
+
+
+def _panel(name: str, section: PanelConfig) -> LatePanel:
+    """The one of a configured route."""
+
+    def load() -> Panel:
+        from wye.orchestration.panel import ModelPanel  # noqa: PLC0415 - imported when first asked for
+        from wye.orchestration.plan import Bounds, Wish  # noqa: PLC0415
+
+        wish = Wish(name, section.mode, tuple(section.models))
+        return ModelPanel(wish, msgspec.convert(section, Bounds, from_attributes=True), list)
+
+    return LatePanel(name, load)
 
 
 def make_state(config: Config, state_socket: Path | None = None) -> State:

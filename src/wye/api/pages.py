@@ -229,7 +229,8 @@ class Pages:
         for model in self._local_models():
             if model.id == name:
                 return _describe_local(model)
-        owner = self._pipeline.router.route(name).deployments[0].provider.name
+        route = self._pipeline.router.route(name)
+        owner = route.deployments[0].provider.name if route.panel is None else "wye"
         return {"id": name, "object": "model", "created": self._started, "owned_by": owner, "status": "available"}
 
 

@@ -129,6 +129,9 @@ class Aside(msgspec.Struct, tag="aside"):
 class Ping(msgspec.Struct, tag="ping"):
     """The upstream says that it is alive; the answer is no further."""
 
+    told: dict[str, Any] | None = None
+    """How far Wye itself is with several models, said where the dialect has a place for it."""
+
 
 class End(msgspec.Struct, tag="end"):
     """The answer is complete."""

@@ -41,6 +41,12 @@ BOOKKEEPING = frozenset(
 )
 """Members that cannot change the answer, whichever dialect they come from: losing one is never a warning."""
 
+OURS = "wye"
+"""The name under which an answer holds members that Wye adds: every dialect says them, where it has a place at all."""
+
+PROGRESS = "orchestration_progress"
+"""The member under which a stream tells how far several models are, where its dialect has a place for it."""
+
 FORM = "~"
 """The member that tells how its dialect spelled something, or what it only repeats: no other dialect loses anything
 with it."""
@@ -59,13 +65,14 @@ def own_extras(
     if not extras:
         return {}
     for origin, members in extras.items():
-        if origin == dialect:
+        if origin in (dialect, OURS):
             continue
         for name, value in members.items():
             if value is not None and name != FORM:
                 at = f"{path}.{name}" if path else name
                 losses.add(at, f"{dialect} has no place for it", "info" if name in BOOKKEEPING else severity)
-    return extras.get(dialect, {})
+    own = extras.get(dialect, {})
+    return {**own, **extras[OURS]} if OURS in extras else own
 
 
 def joined(said: dict[str, Any], own: dict[str, Any], name: str) -> dict[str, Any]:

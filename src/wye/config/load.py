@@ -15,7 +15,7 @@ import msgspec
 
 from wye.config.saved import NAME as SAVED
 from wye.config.saved import read_saved
-from wye.config.schema import Config
+from wye.config.schema import Config, RouteConfig
 from wye.config.sources import Path_, Tree, home_folder, read_document, read_environment
 from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
@@ -196,6 +196,18 @@ def _convert_struct(value: Any, kind: type[msgspec.Struct], path: Path_, report:
     return kind(**members)
 
 
+def _check_panel(name: str, route: RouteConfig, report: _Report) -> None:
+    panel = route.orchestration
+    assert panel is not None
+    if route.deployments:
+        report(("routes", name, "orchestration"), "a route has deployments or orchestration, not both")
+    needed = 1 if panel.mode == "single" else 2
+    if len(panel.models) < needed:
+        report(("routes", name, "orchestration", "models"), f"{panel.mode} needs {needed} models at least")
+    if name in panel.models:
+        report(("routes", name, "orchestration", "models"), "a panel cannot be a member of itself")
+
+
 def _check(config: Config, report: _Report) -> None:
     """What a type cannot say."""
     attached = config.local.attached
@@ -213,7 +225,9 @@ def _check(config: Config, report: _Report) -> None:
         if kind == "bedrock" and provider.base_url:
             report(("providers", name, "base_url"), "Bedrock's address is set by endpoint_url")
     for name, route in config.routes.items():
-        if not route.deployments:
+        if route.orchestration is not None:
+            _check_panel(name, route, report)
+        elif not route.deployments:
             report(("routes", name, "deployments"), "a route needs at least one deployment")
         for i, deployment in enumerate(route.deployments):
             if deployment.provider not in known:

@@ -117,11 +117,47 @@ class RouteCacheConfig(Setting):
     """Whether callers with different keys get each other's answers."""
 
 
-class RouteConfig(Setting):
-    """A public model name and who answers for it."""
+class OrchestrationBounds(Setting):
+    """What one request to several models may use."""
 
-    deployments: list[DeploymentConfig]
+    max_rounds: int = 2
+    """Critique: how often the answer is criticised and revised at most."""
+    quorum: int | None = None
+    """Debate and ensemble: how many models must answer; by default half of them."""
+    max_calls: int = 16
+    """Calls to models."""
+    max_tokens: int = 200_000
+    """Input and output tokens of all calls; checked before each call with an estimate of what it needs."""
+    step_max_tokens: int = 1024
+    """Output tokens of one step on the way, where the caller sets no `max_tokens`."""
+    timeout_s: float = 600.0
+    """Time for the whole answer."""
+
+
+class OrchestrationConfig(OrchestrationBounds):
+    """Models that answer together by the names of modes and presets, or by `orchestration_mode` in a request."""
+
+    models: list[str] = msgspec.field(default_factory=list[str])
+    """Whom a mode takes where it is not told which models; by default the local ones that are loaded."""
+
+
+class PanelConfig(OrchestrationBounds, kw_only=True):
+    """Models that answer together under one public name."""
+
+    mode: Literal["single", "critique", "debate", "ensemble", "pipeline"]
+    """How they work together."""
+    models: list[str]
+    """Public names. In critique the first writes and the others criticise; in debate and ensemble the first also joins
+    the answers; a pipeline runs in this order."""
+
+
+class RouteConfig(Setting):
+    """A public model name and who answers for it: `deployments`, or several models together."""
+
+    deployments: list[DeploymentConfig] = msgspec.field(default_factory=list[DeploymentConfig])
     """Who may answer. The first to be asked is chosen by the strategy; the others follow where it fails."""
+    orchestration: PanelConfig | None = None
+    """Models that answer together, in place of deployments."""
     strategy: Literal["weighted", "least_busy", "lowest_latency", "priority"] = "weighted"
     """Each by its weight in turn, the one with the fewest calls under way, the quickest, or the first of the list."""
     retries: int = 2
@@ -240,6 +276,7 @@ class Config(Setting):
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
+    orchestration: OrchestrationConfig = msgspec.field(default_factory=OrchestrationConfig)
     default_model: str | None = None
     """The model for requests that name none."""
     proxies: dict[str, str] = msgspec.field(default_factory=dict[str, str])

@@ -16,10 +16,7 @@ def call_record(exchange: Exchange, usage: Usage | None, failed: bool) -> CallRe
     """To be called while the exception that ended the exchange, if one did, is on its way."""
     now_s = clock.monotonic_s()
     error = _why(failed)
-    attempts = list(exchange.failures or ())
-    if exchange.serving is not None:
-        serving = exchange.serving
-        attempts.append(Attempt(serving.id, serving.provider.name, serving.model, exchange.asked_s, now_s, error))
+    attempts = attempts_of(exchange, error)
     return CallRecord(
         exchange.request_id,
         exchange.operation,
@@ -36,6 +33,15 @@ def call_record(exchange: Exchange, usage: Usage | None, failed: bool) -> CallRe
         exchange.cache,
         exchange.headers.get(b"traceparent"),
     )
+
+
+def attempts_of(exchange: Exchange, error: str | None) -> list[Attempt]:
+    """Whom an exchange that is over has asked; `error` is why the last of them, who answered, broke off."""
+    attempts = list(exchange.failures or ())
+    if exchange.serving is not None:
+        serving, now_s = exchange.serving, clock.monotonic_s()
+        attempts.append(Attempt(serving.id, serving.provider.name, serving.model, exchange.asked_s, now_s, error))
+    return attempts
 
 
 def _why(failed: bool) -> str | None:

@@ -10,6 +10,7 @@ from wye.gateway.cache.control import CachePolicy
 from wye.gateway.routing.health import Health
 from wye.kernel.errors import NoDeployment
 from wye.kernel.json import Raw, encode
+from wye.ports.inference import Panel
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
 
@@ -100,7 +101,7 @@ Order = Callable[[Sequence[Deployment]], list[Deployment]]
 class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("_order", "cache", "continue_after_cut", "deployments", "name", "retries", "strict")
+    __slots__ = ("_order", "cache", "continue_after_cut", "deployments", "name", "panel", "retries", "strict")
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class Route:
         retries: int = 2,
         cache: CachePolicy | None = None,
         continue_after_cut: bool = False,
+        panel: Panel | None = None,
     ) -> None:
         self.name = name
         self.deployments = deployments
@@ -122,6 +124,8 @@ class Route:
         """How long answers are kept; None where every call is asked."""
         self.continue_after_cut = continue_after_cut
         """Whether a stream that broke off goes on at another deployment."""
+        self.panel = panel
+        """Models that answer together, in place of deployments."""
         self._order = order
 
     def only(self, deployments: list[Deployment], retries: int | None = None) -> Route:

@@ -18,20 +18,22 @@ from wye.gateway.cache.control import CacheControl, take_control
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.orchestrated import GatewayInference, orchestrate
 from wye.gateway.policy import conversations
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.relay.continuation import continuing
 from wye.gateway.relay.passthrough import pass_through
-from wye.gateway.relay.peek import model_of, peek, stream_of
+from wye.gateway.relay.peek import model_of, peek, stream_of, take_orchestration
 from wye.gateway.relay.several import translate_several
 from wye.gateway.relay.translate import translate
 from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
-from wye.kernel.errors import CapacityError, UpstreamError
-from wye.kernel.json import decode_body, encode
+from wye.kernel.errors import BadRequest, CapacityError, UpstreamError
+from wye.kernel.json import Raw, decode_body, encode
+from wye.ports.inference import Panel
 from wye.ports.state import State
 
 Answer = TypeVar("Answer", Whole, Whole | Stream)
@@ -66,7 +68,10 @@ class Pipeline:
         members = exchange.members = peek(exchange.body)
         if exchange.detect is not None:
             exchange.dialect = exchange.detect(members)
-        if not exchange.model:  # else the path has named it
+        panel = None
+        if "orchestration_mode" in members or "task_type" in members:
+            panel = self._panel(exchange, members)
+        elif not exchange.model:  # else the path has named it
             exchange.model = model_of(members, self._default_model)
         if exchange.stream is None:
             exchange.stream = stream_of(members)
@@ -78,7 +83,7 @@ class Pipeline:
         answer: Whole | Stream | None = None
         later = False
         try:
-            route = self.router.route(exchange.model)
+            route = Route(panel.name, [], panel=panel) if panel is not None else self.router.route(exchange.model)
             exchange.strict = exchange.strict or route.strict
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
@@ -100,6 +105,18 @@ class Pipeline:
                 self.settlement.end(exchange, None, failed=True)
             elif isinstance(answer, Whole):
                 self.settlement.end(exchange, answer.usage, failed=False)
+
+    def _panel(self, exchange: Exchange, members: dict[str, Raw]) -> Panel | None:
+        """The models that a request asks for by its `orchestration_mode` or `task_type`. Raises BadRequest."""
+        mode, task_type = take_orchestration(members)
+        exchange.body = encode(members)
+        if self.router.panels is None or (mode is None and task_type is None):
+            exchange.model = exchange.model or model_of(members, self._default_model)
+            return None
+        named = exchange.model or (model_of(members, None) if "model" in members else "")
+        panel = self.router.panels.asked(named, mode, task_type)
+        exchange.model = named or panel.name
+        return panel
 
     async def _later(self, exchange: Exchange, route: Route, control: CacheControl | None) -> Whole:
         """The answer of a call whose caller has gone on. Raises WyeError."""
@@ -131,6 +148,8 @@ class Pipeline:
         answer: Whole | None = None
         try:
             route = self.router.route(exchange.model)
+            if route.panel is not None:
+                raise BadRequest(f"'{route.name[:200]}' stands for several models: it makes no vectors", param="model")
             exchange.strict = exchange.strict or route.strict
             answer = await self._begin(exchange, route, partial(embed, caller=dialect))
             return answer
@@ -146,15 +165,19 @@ class Pipeline:
         route = self.router.route(exchange.model)
         if exchange.dialect.name == conversations.DIALECT:
             route = await self.conversations.resume(exchange, route)
-        deployment = route.deployments[0]
         request = exchange.canonical(decode)
+        if route.panel is not None:
+            return _estimate(exchange), False
+        deployment = route.deployments[0]
         if deployment.speaks(exchange.dialect) is not exchange.dialect:
             demand_whole(request, exchange.dialect)
         counted = await deployment.provider.count_tokens(deployment.model, request)
-        # Without the model's tokenizer: about four bytes of text a token, in most languages and most vocabularies.
-        return (counted, True) if counted is not None else (max(1, len(exchange.body) // 4), False)
+        return (counted, True) if counted is not None else (_estimate(exchange), False)
 
     def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
+        if route.panel is not None:
+            inference = GatewayInference(exchange, self.router, self.settlement, self._first)
+            return orchestrate(exchange, route.panel, inference)
         if route.continue_after_cut and exchange.stream:
             return continuing(exchange, route, self._ask, self.settlement)
         return self._ask(exchange, route)
@@ -216,3 +239,8 @@ class Pipeline:
             if len(bodies) > 1:
                 return translate_several(exchange, deployment, upstream, bodies)
         return translate(exchange, deployment, upstream)
+
+
+def _estimate(exchange: Exchange) -> int:
+    """Tokens without the model's tokenizer: about four bytes of text each, in most languages and vocabularies."""
+    return max(1, len(exchange.body) // 4)

@@ -77,7 +77,7 @@ class Settlement:
             self._tell(exchange, usage, failed)
         if exchange.serving is not None:
             self.served(exchange, usage, failed=failed)
-        elif exchange.deployment is None:
+        elif exchange.deployment is None and not exchange.attempts:
             self.refused += 1
         if self._telemetry:
             record = call_record(exchange, usage, failed)
@@ -87,7 +87,8 @@ class Settlement:
     def served(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         """The end of an upstream's answer."""
         serving = exchange.serving
-        assert serving is not None, "somebody answered"
+        if serving is None:
+            return  # a panel: its members are settled one by one
         serving.health.end()
         if failed:
             serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())

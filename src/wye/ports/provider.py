@@ -65,6 +65,10 @@ class Provider(Protocol):
         """The dialect in which to ask this model for embeddings; None where it makes none."""
         ...
 
+    def window(self, model: str) -> int | None:
+        """How many tokens this model holds, prompt and answer together; None where the provider does not know."""
+        ...
+
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Change what this provider needs changed beyond its dialect. Not called when the bytes pass through."""
         ...

@@ -120,6 +120,9 @@ class BedrockProvider:
     def takes_prefill(self, model: str) -> bool:
         return ROWS["bedrock"].takes_prefill(base_model(model))
 
+    def window(self, model: str) -> int | None:
+        return None
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return embeddings_of_model(model)
 

@@ -116,6 +116,9 @@ class LocalProvider:
     def takes_prefill(self, model: str) -> bool:
         return True
 
+    def window(self, model: str) -> int | None:
+        return next((known.context_length for known in self._engine.models() if known.id == model), None)
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return self._embeddings.dialect if self._embeddings is not None and self._embeddings.knows(model) else None
 

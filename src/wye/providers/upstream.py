@@ -99,6 +99,9 @@ class UpstreamProvider:
     def takes_prefill(self, model: str) -> bool:
         return self._row.takes_prefill(model)
 
+    def window(self, model: str) -> int | None:
+        return None
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return OPENAI_EMBEDDINGS if self._row.embeddings else None
 

@@ -29,7 +29,7 @@ from wye.canon.events import (
     ThinkingDelta,
     UsageReport,
 )
-from wye.canon.extras import own_extras
+from wye.canon.extras import PROGRESS, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
@@ -105,10 +105,10 @@ class Encoder:
                 self._report |= own_extras(event.extras, NAME, self._losses, "", "info")
                 return b""
             case Aside():
-                own_extras(event.extras, NAME, self._losses, "", "info")
+                self._report |= own_extras(event.extras, NAME, self._losses, "", "info")
                 return b""
-            case Ping():
-                return _PING
+            case Ping(told):
+                return _PING if told is None else _frame("ping", {PROGRESS: told})
             case End():
                 # Not before: an upstream may correct its figures until then.
                 return self._message_delta() + STOP

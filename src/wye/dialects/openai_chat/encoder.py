@@ -30,7 +30,7 @@ from wye.canon.events import (
     ThinkingDelta,
     UsageReport,
 )
-from wye.canon.extras import extras_of, own_extras
+from wye.canon.extras import PROGRESS, extras_of, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Audio, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
@@ -118,8 +118,11 @@ class Encoder:
                 return b""
             case Aside():
                 return self._aside(event.choice or 0, event)
-            case Ping():
-                return b""
+            case Ping(told):
+                if told is None:
+                    return b""
+                self._members[PROGRESS] = told
+                return self._delta(0, {})
             case End():
                 return self._end()
             case Failure():

@@ -16,13 +16,14 @@ from wye.canon.events import (
     Finish,
     PartEnd,
     PartStart,
+    Ping,
     RefusalDelta,
     Start,
     TextDelta,
     ThinkingDelta,
     UsageReport,
 )
-from wye.canon.extras import own_extras
+from wye.canon.extras import PROGRESS, own_extras
 from wye.canon.loss import Losses
 from wye.canon.parts import Refusal, Text
 from wye.canon.request import ChatRequest
@@ -104,6 +105,9 @@ class Encoder:
                 at = event.choice or 0
                 own = own_extras(event.extras, NAME, self._losses, f"choices[{at}]", "info")
                 return self._say(at, "", members=own) if own else b""
+            case Ping(told) if told is not None:
+                self._members[PROGRESS] = told
+                return self._say(0, "")
             case End():
                 return self._end()
             case Failure():

@@ -26,6 +26,7 @@ from wye.canon.events import (
     ThinkingDelta,
     UsageReport,
 )
+from wye.canon.extras import PROGRESS
 from wye.canon.loss import Losses
 from wye.canon.parts import Opaque, Refusal, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
@@ -102,8 +103,10 @@ class Encoder:
             case Aside():
                 self._learn(event.extras)
                 return b""
-            case Ping():
-                return b""
+            case Ping(told):
+                if told is None:
+                    return b""
+                return self.say("response.in_progress", response=self._head, **{PROGRESS: told})
             case End():
                 return self._end() + DONE
             case Failure():

@@ -31,6 +31,15 @@ def stream_of(members: dict[str, Raw]) -> bool:
     return bool(_member(members, "stream", bool, "a boolean"))
 
 
+def take_orchestration(members: dict[str, Raw]) -> tuple[str | None, str | None]:
+    """Take `orchestration_mode` and `task_type` out of a body's members. Raises BadRequest."""
+    mode = _member(members, "orchestration_mode", str, "a string")
+    task_type = _member(members, "task_type", str, "a string")
+    members.pop("orchestration_mode", None)
+    members.pop("task_type", None)
+    return mode, task_type
+
+
 def _member(members: dict[str, Raw], name: str, kind: type, wanted: str) -> Any:
     raw = members.get(name)
     if raw is None:

@@ -1,6 +1,7 @@
 """From the name a caller uses to the deployments that may answer.
 
-Order: explicit prefix (`provider/model`, `provider:model`), configured route, local model, known pattern, else 404.
+Order: explicit prefix (`provider/model`, `provider:model`), configured route, local model, known pattern, panel (a mode
+of orchestration, a preset), else 404.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from wye.gateway.deployment import Deployment, Route
 from wye.kernel.errors import NotFound
+from wye.ports.inference import Panels
 from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
 
@@ -26,8 +28,10 @@ class Router:
         patterns: Iterable[tuple[str, str]],
         local_models: Callable[[], Iterable[str]],
         clocks: Clocks,
+        panels: Panels | None = None,
     ) -> None:
         """`patterns` are (pattern, provider name), first match wins; `local_models` gives the names at this moment."""
+        self.panels = panels
         self._routes = {route.name: route for route in routes}
         self._providers = providers
         self._patterns = list(patterns)
@@ -73,6 +77,8 @@ class Router:
         for pattern, provider in self._patterns:
             if provider in self._providers and fnmatchcase(model, pattern):
                 return self._direct(model, provider, model)
+        if self.panels is not None and (panel := self.panels.named(model)) is not None:
+            return Route(model, [], panel=panel)
         near = difflib.get_close_matches(model, self.names(), 1)
         hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists what there is."
         raise NotFound(f"Model '{model[:200]}' not found.{hint}", param="model", code="model_not_found")

@@ -1,0 +1,266 @@
+"""Panels as whole requests: how they are asked for, what they tell on the way, and what becomes of failures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.flow.panels import INPUT, OUTPUT, Models, gpt_stream, serve
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
+from wye.testing.server import WyeServer
+
+AWAY = json_body({"error": {"message": "the model is away", "type": "server_error"}}, 500)
+CHAT = "/v1/chat/completions"
+ROUTES: dict[str, Any] = {
+    "panel": {"orchestration": {"mode": "debate", "models": ["quick", "deep"]}},
+    "kept": {"orchestration": {"mode": "debate", "models": ["quick", "deep"]}, "cache": {"ttl_s": 60}},
+    "nested": {"orchestration": {"mode": "pipeline", "models": ["quick", "panel"]}},
+}
+
+
+class House:
+    """A server with two upstreams behind it."""
+
+    def __init__(self, models: Models, server: WyeServer, gpt: FakeUpstream, claude: FakeUpstream) -> None:
+        self.models, self.server, self.gpt, self.claude = models, server, gpt, claude
+        self.url = server.url
+
+    def ask(self, model: str = "panel", path: str = CHAT, **more: Any) -> tuple[int, dict[str, str], Any]:
+        status, headers, body = wire.call(self.url, path, {**wire.ask(), "model": model, **more})
+        return status, headers, body if more.get("stream") else json.loads(body)
+
+
+@pytest.fixture(scope="module")
+def houses() -> Iterator[House]:
+    with ExitStack() as stack:
+        models = Models()
+        yield House(models, *serve(stack, models, routes=ROUTES))
+
+
+@pytest.fixture
+def house(houses: House) -> House:
+    houses.models.__init__()
+    for upstream in (houses.gpt, houses.claude):
+        upstream.requests.clear()
+    return houses
+
+
+@pytest.mark.parametrize(
+    ("asked", "mode"),
+    [
+        ({"model": "panel"}, "debate"),
+        ({"model": "ensemble:quick+deep"}, "ensemble"),
+        ({"model": "quick+deep", "orchestration_mode": "pipeline"}, "pipeline"),
+        ({"model": "critique:quick+deep", "orchestration_mode": "critique"}, "critique"),
+        ({"model": "quick", "orchestration_mode": "single"}, "single"),
+        ({"model": "quick", "task_type": "code"}, "single"),
+    ],
+    ids=["a route", "a name", "a mode beside models", "both", "single", "a task"],
+)
+def test_a_panel_is_asked_for(asked: dict[str, Any], mode: str, house: House) -> None:
+    status, _, answer = house.ask(**asked)
+    assert (status, answer["orchestration"]["mode"]) == (200, mode)
+    assert all("orchestration_mode" not in r.json() and "task_type" not in r.json() for r in house.gpt.requests)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code", "reason"),
+    [
+        ({"model": "debate"}, 400, "too_few_models", "debate needs 2 models, and 0 are there"),
+        ({"model": "critique:quick"}, 400, "too_few_models", "critique needs 2 models, and 1 is there (quick)"),
+        ({"model": "D3"}, 404, "model_not_found", "Model 'phi-4' not found."),
+        ({"model": "debate:quick+nobody"}, 404, "model_not_found", "Model 'nobody' not found."),
+        ({"model": "nested"}, 400, "nested_orchestration", "'panel' stands for several models itself"),
+        ({"model": "debate:quick+critique:quick"}, 400, "nested_orchestration", "'critique:quick' stands for"),
+        ({"model": "quick", "orchestration_mode": "duel"}, 422, "unknown_orchestration_mode", "'duel' is unknown"),
+        ({"model": "quick", "orchestration_mode": 3}, 400, "invalid_request", "orchestration_mode must be a string"),
+        ({"task_type": []}, 400, "invalid_request", "task_type must be a string"),
+        ({"n": 2}, 400, "unsupported_with_orchestration", "n must be 1 with debate"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_wrong_is_said_before_anybody_is_asked(
+    asked: dict[str, Any], status: int, code: str, reason: str, stream: bool, house: House
+) -> None:
+    found, _, body = wire.call(house.url, CHAT, {**wire.ask(), "model": "panel", **asked, "stream": stream})
+    error = wire_error(body)
+    assert (found, error["code"]) == (status, code)
+    assert reason in error["message"]
+    assert not house.gpt.requests
+    assert not house.claude.requests
+
+
+def test_progress_comes_within_a_second_and_members_run_side_by_side(house: House) -> None:
+    house.models.wait_s = 1.2
+    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
+    begun_s = time.monotonic()
+    body = {**wire.ask(stream=True), "model": "panel"}
+    connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    first = response.readline()
+    first_s = time.monotonic() - begun_s
+    rest = response.read()
+    whole_s = time.monotonic() - begun_s
+    connection.close()
+    assert b'"role":"assistant"' in first
+    assert first_s < 1
+    assert b'"state":"started"' in rest
+    assert 2.4 <= whole_s < 3.5  # two answers together and one after them, where the sum is 3.6
+    assert rest.endswith(wire.DONE)
+
+
+def test_the_last_models_words_come_as_they_come(house: House) -> None:
+    pieces = list(gpt_stream("one two three"))
+    house.models.said["up-deep"] = "a draft"
+    house.models.said["up-quick"] = event_stream([pieces[0], 0.4, *pieces[1:]])
+    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
+    body = {**wire.ask(stream=True), "model": "pipeline:deep+quick"}
+    connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    seen: dict[bytes, float] = {}
+    while line := response.readline():
+        for word in (b"one ", b"three "):
+            if b'"content":"%b"' % word in line:
+                seen[word] = time.monotonic()
+    connection.close()
+    assert seen[b"three "] - seen[b"one "] > 0.3
+
+
+def test_a_member_that_fails_is_named(house: House) -> None:
+    house.models.said["up-deep"] = AWAY
+    status, _, answer = house.ask()
+    assert status == 200
+    assert answer["choices"][0]["message"]["content"] == "Paris it is"
+    [failed] = answer["orchestration"]["failed"]
+    assert failed == {"model": "deep", "step": "answer", "reason": "the model is away"}
+    [failing] = [call for call in answer["inference_metadata"]["calls"] if "error" in call]
+    assert failing["model"] == "deep"
+
+
+def test_a_later_stage_that_fails_leaves_a_partial_answer(house: House) -> None:
+    house.models.said["up-deep"] = AWAY
+    _, _, answer = house.ask("pipeline:quick+deep")
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["orchestration"]["partial"] is True
+    assert answer["orchestration"]["reason"] == "the model is away"
+    _, _, message = house.ask("pipeline:quick+deep", "/v1/messages")
+    assert message["stop_reason"] == "max_tokens"
+    assert message["orchestration"]["completed_steps"] == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_first_stage_that_fails_is_an_error(stream: bool, house: House) -> None:
+    house.models.said["up-quick"] = AWAY
+    status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=stream), "model": "pipeline:quick+deep"})
+    assert status == 500
+    assert wire_error(body)["message"] == "the model is away"
+
+
+def test_a_failure_after_the_stream_has_begun_ends_it(house: House) -> None:
+    house.models.said["up-quick"] = FakeAnswer([0.8], headers={"content-type": "application/json"}, end="cut")
+    status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=True), "model": "pipeline:quick+deep"})
+    assert status == 200
+    assert wire.data_frames(body)[-1]["error"]["code"] == "upstream_stream_cut"
+    assert wire.DONE not in body
+
+
+def test_an_answer_that_breaks_off_never_looks_complete(house: House) -> None:
+    house.models.said["up-quick"] = event_stream(list(gpt_stream("one two"))[:2], end="cut")
+    status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=True), "model": "pipeline:deep+quick"})
+    assert status == 200
+    assert b'"content":"one "' in body
+    assert "error" in wire.data_frames(body)[-1]
+    assert b'"finish_reason":"stop"' not in body
+
+
+def test_a_caller_that_leaves_ends_every_call(house: House) -> None:
+    house.models.said = {name: FakeAnswer([], end="hang") for name in house.models.said}
+    left = house.gpt.left + house.claude.left
+    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
+    body = {**wire.ask(stream=True), "model": "panel"}
+    connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
+    connection.getresponse().readline()
+    connection.close()
+    deadline = time.monotonic() + 5
+    while house.gpt.left + house.claude.left < left + 2:
+        assert time.monotonic() < deadline, "the members go on without a caller"
+        time.sleep(0.01)
+
+
+def test_tools_are_refused_with_the_reason(house: House) -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    status, _, body = house.ask(tools=[tool])
+    assert (status, body["error"]["param"]) == (400, "tools")
+    assert "tools cannot be used with debate" in body["error"]["message"]
+
+
+def test_kept_answers_of_a_panel_are_told_again_in_any_dialect(house: House) -> None:
+    _, first, answer = house.ask("kept")
+    _, second, again = house.ask("kept", "/v1/messages")
+    assert (first["x-wye-cache"], second["x-wye-cache"]) == ("miss", "hit")
+    assert again["content"][0]["text"] == answer["choices"][0]["message"]["content"]
+    assert again["orchestration"] == answer["orchestration"]
+    _, third, _ = house.ask("kept", stream=True)
+    assert third["x-wye-cache"] == "hit"
+    assert len(house.gpt.requests) + len(house.claude.requests) == 3
+
+
+def test_a_conversation_goes_on_from_a_panels_answer(house: House) -> None:
+    _, _, first = wire_json(house, "/v1/responses", {"model": "panel", "input": "Capital of France?"})
+    status, _, second = wire_json(
+        house, "/v1/responses", {"model": "panel", "input": "Sure?", "previous_response_id": first["id"]}
+    )
+    assert status == 200
+    assert second["orchestration"]["models_used"] == ["quick", "deep"]
+    assert "Capital of France?" in house.claude.requests[-1].body.decode()
+
+
+def test_every_call_is_accounted_for(house: House) -> None:
+    before = figures(house)
+    house.ask("panel")
+    after = figures(house)
+    assert after["gpt/up-quick"] - before["gpt/up-quick"] == 2 * (INPUT + OUTPUT)
+    assert after["claude/up-deep"] - before["claude/up-deep"] == INPUT + OUTPUT
+
+
+def test_a_panel_is_listed_and_counts_tokens_and_makes_no_vectors(house: House) -> None:
+    _, _, listed = wire_json(house, "/v1/models", None)
+    [panel] = [model for model in listed["data"] if model["id"] == "panel"]
+    assert panel["owned_by"] == "wye"
+    status, headers, counted = wire_json(house, "/v1/messages/count_tokens", {**wire.ask(), "model": "panel"})
+    assert (status, headers["x-wye-loss"]) == (200, "input_tokens")
+    assert counted["input_tokens"] > 5
+    status, _, refused = wire_json(house, "/v1/embeddings", {"model": "panel", "input": "x"})
+    assert (status, refused["error"]["message"]) == (400, "'panel' stands for several models: it makes no vectors")
+
+
+def test_a_long_silence_is_broken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wye.gateway.orchestrated._ALIVE_S", 0.2)
+    house.models.wait_s = 0.9
+    _, _, body = wire.call(house.url, "/v1/messages", {**wire.ask(stream=True), "model": "single:deep"})
+    assert body.count(b'"state":"waiting"') >= 1
+
+
+def figures(house: House) -> dict[str, int]:
+    _, _, stats = wire_json(house, "/stats", None)
+    found: dict[str, int] = {}
+    for route in stats["routes"].values():
+        for each in route["deployments"]:
+            found[each["deployment"]] = each["input_tokens"] + each["output_tokens"]
+    return found
+
+
+def wire_json(house: House, path: str, body: Any) -> tuple[int, dict[str, str], Any]:
+    status, headers, said = wire.call(house.url, path, body)
+    return status, headers, json.loads(said)
+
+
+def wire_error(body: bytes) -> dict[str, Any]:
+    return json.loads(body)["error"]
