@@ -18,8 +18,12 @@ from wye.kernel.secret import Secret
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+    def is_table(thing: Any, name: str | None, kind: str, reflected: bool, of: Any) -> bool:
+        """Not what only the index knows, which is another on each database."""
+        return not (reflected and str(name).startswith(("passage_words", "passage_vectors", "words")))
+
     def differences(connection: Any) -> list[Any]:
-        return compare_metadata(MigrationContext.configure(connection), metadata)
+        return compare_metadata(MigrationContext.configure(connection, opts={"include_object": is_table}), metadata)
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
