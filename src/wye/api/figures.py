@@ -27,6 +27,7 @@ class CacheFigures(msgspec.Struct):
     hits: int = 0
     joins: int = 0
     misses: int = 0
+    bypasses: int = 0
 
 
 class DeploymentFigures(msgspec.Struct):
@@ -149,6 +150,7 @@ def _add_route(route: RouteFigures, other: RouteFigures) -> None:
         route.cache.hits += other.cache.hits
         route.cache.joins += other.cache.joins
         route.cache.misses += other.cache.misses
+        route.cache.bypasses += other.cache.bypasses
     for mine, theirs in zip(route.deployments, other.deployments, strict=True):
         _add(mine, theirs)
 
@@ -175,7 +177,10 @@ def _route(route: Route, now_s: float) -> RouteFigures:
 
 
 def _cache(policy: CachePolicy | None) -> CacheFigures | None:
-    return CacheFigures(policy.hits, policy.joins, policy.misses) if policy is not None else None
+    if policy is None:
+        return None
+    counts = policy.counts
+    return CacheFigures(counts["hit"], counts["join"], counts["miss"], counts["bypass"])
 
 
 def _deployment(deployment: Deployment, now_s: float) -> DeploymentFigures:

@@ -50,7 +50,7 @@ def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: li
     assert "on fire" in first["last_error"]
     assert (second["requests"], second["failures"], second["success_rate"]) == (3, 0, 1.0)
     assert (second["input_tokens"], second["output_tokens"]) == (33, 9)
-    assert stats["routes"]["m"]["cache"] == {"hits": 1, "joins": 0, "misses": 3}
+    assert stats["routes"]["m"]["cache"] == {"hits": 1, "joins": 0, "misses": 3, "bypasses": 0}
     assert (stats["running"], stats["refused"]) == (0, 0)
     latest = stats["recent"][0]
     assert (latest["model"], latest["outcome"], latest["tokens"]) == ("m", "answered", 14)
@@ -78,6 +78,28 @@ def test_a_caller_that_asks_is_told_how_its_answer_came_about(server: WyeServer,
     assert steps[2].startswith("up1/b began to answer after ")
     _, headers, _ = wire.call(server.url, "/v1/chat/completions", wire.ask())
     assert "x-wye-trace" not in headers
+
+
+def test_metrics_tell_who_can_be_asked_and_what_the_cache_saved(
+    server: WyeServer, upstreams: list[FakeUpstream]
+) -> None:
+    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
+    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    kept = {"no-cache": True}
+    for more in ({}, {}, {"cache": kept}, {"cache": {**kept, "no-store": True}}):
+        assert wire.call(server.url, "/v1/chat/completions", wire.ask(**more))[0] == 200
+    for model in ("up1/b", "up1:b"):
+        wire.call(server.url, "/v1/chat/completions", wire.ask(model=model))
+    figures = dict(line.rsplit(" ", 1) for line in wire.call(server.url, "/metrics")[2].decode().splitlines())
+    cache = {result: figures[f'wye_cache_total{{result="{result}",route="m"}}'] for result in ("hit", "miss", "bypass")}
+    assert cache == {"hit": "1.0", "miss": "1.0", "bypass": "2.0"}
+    usable = [figures[f'wye_deployment_usable{{deployment="{name}",route="m"}}'] for name in ("up0/a", "up1/b")]
+    assert usable == ["0.0", "1.0"]
+    lines = wire.call(server.url, "/metrics")[2].decode().splitlines()
+    assert [line for line in lines if line.startswith("wye_requests_total")] == [
+        'wye_requests_total{deployment="up0/a"} 2.0',
+        'wye_requests_total{deployment="up1/b"} 5.0',
+    ]
 
 
 def test_the_cache_can_be_emptied(server: WyeServer, upstreams: list[FakeUpstream]) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from wye.canon.digest import digest
 from wye.canon.events import End, Failure, Start
 from wye.canon.loss import Losses
-from wye.gateway.cache.control import CacheControl, CachePolicy
+from wye.gateway.cache.control import CacheControl, CachePolicy, Status
 from wye.gateway.cache.entry import Entry, decode_entry, encode_entry, kept
 from wye.gateway.cache.live import Listener, Live, begun, whole
 from wye.gateway.cache.sharing import Sharing
@@ -58,11 +58,12 @@ class AnswerCache:
         control = control or _AS_THE_ROUTE_SAYS
         if not control.read and not control.store:
             exchange.cache = "bypass"
+            policy.counts["bypass"] += 1
             return await self._ask(exchange, route)
         request = exchange.canonical()
         key = self._key(exchange, route, policy)
         live = self._lives.get(key) if control.read else None
-        status = "join" if live is not None else None
+        joins = live is not None
         if live is None:
             live = self._begin(key, exchange, route, policy, control)
         live.listeners += 1
@@ -70,8 +71,9 @@ class AnswerCache:
         streams = False
         try:
             await begun(live)
-            exchange.cache = status or live.status
-            policy.count(exchange.cache)
+            status: Status = "join" if joins else live.status
+            exchange.cache = status
+            policy.counts[status] += 1
             exchange.deployment, exchange.attempts, exchange.trace = live.deployment, live.attempts, live.trace
             for loss in live.losses:
                 exchange.losses.add(loss.field, loss.reason, loss.severity)

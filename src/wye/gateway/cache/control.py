@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from wye.kernel.errors import BadRequest
 from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, encode
+
+Status = Literal["hit", "join", "miss", "bypass"]
 
 _KNOWN = ("no-cache", "no-store", "ttl")
 
@@ -13,22 +17,12 @@ _KNOWN = ("no-cache", "no-store", "ttl")
 class CachePolicy:
     """A route's: how long answers are kept, whether callers with different keys share them, and what came of it."""
 
-    __slots__ = ("hits", "joins", "misses", "shared", "ttl_s")
+    __slots__ = ("counts", "shared", "ttl_s")
 
     def __init__(self, ttl_s: float, shared: bool = False) -> None:
         self.ttl_s = ttl_s
         self.shared = shared
-        self.hits = 0
-        self.joins = 0
-        self.misses = 0
-
-    def count(self, status: str) -> None:
-        if status == "hit":
-            self.hits += 1
-        elif status == "join":
-            self.joins += 1
-        else:
-            self.misses += 1
+        self.counts: dict[Status, int] = {"hit": 0, "join": 0, "miss": 0, "bypass": 0}
 
 
 class CacheControl(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
@@ -14,12 +13,11 @@ from wye.canon.loss import Loss, Losses
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
 from wye.dialects.dialect import StreamEncoder
+from wye.gateway.cache.control import Status
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Outlet
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, WyeError
-
-Status = Literal["hit", "join", "miss", "bypass"]
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of one answer, about: what is longer breaks off."""
