@@ -120,6 +120,8 @@ AFTER = {
     "broken JSON": lambda kind: stream(kind, [*BEGUN[kind], BROKEN[kind], *ENDING[kind]]),
     "half a frame": lambda kind: stream(kind, [*BEGUN[kind], ENDING[kind][0][:20]], end="cut"),
     "half a frame, cleanly": lambda kind: stream(kind, [*BEGUN[kind], ENDING[kind][0][:20]]),
+    "a length beyond its body": lambda kind: FakeAnswer([*BEGUN[kind]], end="cut", length=100_000),
+    "a length short of its body": lambda kind: FakeAnswer([*WHOLE[kind]], length=len(b"".join(BEGUN[kind]))),
 }
 
 

@@ -202,7 +202,7 @@ class Pipeline:
             exchange.deployment = deployment
             exchange.asked_s = started_s
             health = deployment.health
-            health.begin()
+            health.begin(started_s)
             answer: Answer | None = None
             wait_s = 0.0
             try:

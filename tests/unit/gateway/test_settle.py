@@ -44,7 +44,7 @@ def exchange(attempted: bool = True) -> Exchange:
     made = Exchange("req_1", DIALECTS["openai_chat"], b"x" * 400, {}, "alice", 100.0)
     if attempted:
         made.deployment = made.serving = Deployment(cast(Provider, Upstream()), "m", Clocks())
-        made.serving.health.begin()
+        made.serving.health.begin(0.0)
     return made
 
 

@@ -26,7 +26,7 @@ class Health:
         "latency_s",
         "limited_until_s",
         "open_until_s",
-        "probing",
+        "probe_until_s",
         "running",
     )
 
@@ -41,7 +41,8 @@ class Health:
         """To the beginning of an answer, on average, the latest counting most."""
         self.open_until_s = 0.0
         """On the monotonic clock; 0 while the circuit is closed."""
-        self.probing = False
+        self.probe_until_s = 0.0
+        """While a call tries. One that has learnt nothing for `cooldown_s` keeps others waiting no longer."""
         self.limited_until_s = 0.0
         self.last_error: str | None = None
         self.changed: Callable[[], None] | None = None
@@ -50,11 +51,11 @@ class Health:
     def usable(self, now_s: float) -> bool:
         if now_s < self.limited_until_s:
             return False
-        return not self.open_until_s or (now_s >= self.open_until_s and not self.probing)
+        return not self.open_until_s or now_s >= max(self.open_until_s, self.probe_until_s)
 
     def usable_in_s(self, now_s: float) -> float:
         """How long until it may be asked again."""
-        return max(0.0, self.limited_until_s - now_s, self.open_until_s - now_s)
+        return max(0.0, self.limited_until_s - now_s, self.open_until_s - now_s, self.probe_until_s - now_s)
 
     def state(self, now_s: float) -> str:
         """For people: `ok`, `limited`, `cooling_down` or `probing`."""
@@ -69,11 +70,11 @@ class Health:
         reason = self.last_error or "its limit is reached"
         return f"{name} is {self.state(now_s).replace('_', ' ')} for {self.usable_in_s(now_s):.1f} s ({reason})"
 
-    def begin(self) -> None:
+    def begin(self, now_s: float) -> None:
         """A call begins: if the circuit is half open, it is the one that tries."""
         self.running += 1
         if self.open_until_s:
-            self.probing = True
+            self.probe_until_s = now_s + self.cooldown_s
 
     def answered(self, latency_s: float) -> None:
         """An answer has begun well."""
@@ -81,7 +82,7 @@ class Health:
         if self.open_until_s:
             self.open_until_s = 0.0
             self._tell()
-        self.probing = False
+        self.probe_until_s = 0.0
         known = self.latency_s
         self.latency_s = latency_s if known is None else known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
 
@@ -90,20 +91,20 @@ class Health:
         self.last_error = f"{error.status} {error.code}: {error.message}"[:300]
         if error.status == 429 and error.retry_after_s is not None:
             self.limited_until_s = max(self.limited_until_s, now_s + error.retry_after_s)
-            self.probing = False
+            self.probe_until_s = 0.0
             self._tell()
             return
         self.fails += 1
-        if self.probing or self.fails >= self.allowed_fails:
+        if self.probe_until_s or self.fails >= self.allowed_fails:
             self.open_until_s = now_s + self.cooldown_s
             self._tell()
-        self.probing = False
+        self.probe_until_s = 0.0
 
     def end(self) -> None:
         """A call is over, however it ended. Of a probe whose caller left nothing was learnt: another may try."""
         self.running -= 1
         if not self.running:
-            self.probing = False
+            self.probe_until_s = 0.0
 
     def read(self, headers: HeaderMap, now_s: float) -> None:
         """What an answer's headers say of the upstream's limits."""
@@ -120,7 +121,7 @@ class Health:
         elif not limited_s:
             self.open_until_s = 0.0
             self.fails = 0
-        self.probing = False
+        self.probe_until_s = 0.0
 
     def _tell(self) -> None:
         if self.changed is not None:

@@ -13,7 +13,7 @@ DOWN = ConnectFailed("nobody listens")
 def broken(allowed_fails: int | None = 2, fails: int = 2) -> Health:
     health = Health(allowed_fails, 30.0)
     for _ in range(fails):
-        health.begin()
+        health.begin(130.0)
         health.failed(DOWN, 100.0)
         health.end()
     return health
@@ -37,7 +37,7 @@ def test_a_success_between_them_closes_the_count() -> None:
 def test_after_the_cooldown_one_call_tries_and_the_others_wait_for_it() -> None:
     health = broken()
     assert health.usable(130.0)
-    health.begin()
+    health.begin(130.0)
     assert not health.usable(130.0)
     assert health.state(130.0) == "probing"
     health.answered(0.1)
@@ -46,9 +46,20 @@ def test_after_the_cooldown_one_call_tries_and_the_others_wait_for_it() -> None:
     assert health.state(130.0) == "ok"
 
 
+def test_a_probe_that_hangs_lets_another_try_after_a_while() -> None:
+    health = broken()
+    health.begin(130.0)
+    assert not health.usable(159.9)
+    assert health.usable_in_s(150.0) == 10.0
+    assert health.usable(160.0)
+    health.begin(160.0)
+    health.answered(0.1)
+    assert health.state(160.0) == "ok"
+
+
 def test_a_probe_that_fails_opens_it_again_at_once() -> None:
     health = broken()
-    health.begin()
+    health.begin(130.0)
     health.failed(DOWN, 131.0)
     health.end()
     assert not health.usable(160.9)
@@ -57,7 +68,7 @@ def test_a_probe_that_fails_opens_it_again_at_once() -> None:
 
 def test_a_probe_whose_caller_left_lets_another_try() -> None:
     health = broken()
-    health.begin()
+    health.begin(130.0)
     health.end()
     assert health.usable(130.0)
 
@@ -65,11 +76,11 @@ def test_a_probe_whose_caller_left_lets_another_try() -> None:
 def test_a_late_failure_of_a_call_from_before_does_not_count_as_the_probe() -> None:
     """Two calls under way when the circuit opens: the end of the second is not the end of the probe."""
     health = Health(1, 30.0)
-    health.begin()
-    health.begin()
+    health.begin(130.0)
+    health.begin(130.0)
     health.failed(DOWN, 100.0)
     health.end()
-    assert not health.probing
+    assert not health.probe_until_s
     assert not health.usable(129.0)
     assert health.usable(130.0)
 

@@ -67,7 +67,7 @@ def test_the_quickest_and_those_nobody_knows_one_call_each() -> None:
     quick.health.answered(1.0)
     made = route(slow, quick, new, strategy="lowest_latency")
     assert [d.provider.name for d in made.plan(0.0, 1)] == ["new", "quick", "slow"]
-    new.health.begin()
+    new.health.begin(0.0)
     assert [d.provider.name for d in made.plan(0.0, 1)] == ["quick", "slow", "new"]
 
 
