@@ -59,6 +59,7 @@ def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]
                 "routes": {
                     "m": {"deployments": deployments, "retries": 0, **never},
                     "again": {"deployments": deployments, "retries": 1, **never},
+                    "patient": {"deployments": alone},
                     "alone": {"deployments": alone, "retries": 0},
                     "long": {"deployments": [*deployments, larger], "retries": 2, **never},
                 },
@@ -182,6 +183,37 @@ def test_a_stumble_is_asked_once_more(caller: str, kind: str, behind: Callable[[
     assert (status, hear(caller, body).text) == (200, TEXT)
     assert headers["x-wye-attempts"] == "2"
     assert (len(first.requests), second.requests) == (2, [])
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_the_upstreams_own_time_is_waited_for(caller: str, upstream: FakeUpstream) -> None:
+    """With a server of its own: a limit is remembered."""
+    upstream.queue += [
+        json_body({"message": "slow down"}, 429, **{"retry-after": "1"}),
+        stream("chat", [*WHOLE["chat"]]),
+    ]
+    config = {
+        "local": {"enabled": False},
+        "providers": {"first": streams.provider("chat", upstream)},
+        "routes": {"m": {"deployments": [streams.deployment("chat", "first")]}},
+    }
+    with WyeServer(config) as server:
+        begun_s = time.monotonic()
+        status, headers, body = call(server, caller)
+        assert 1.0 <= time.monotonic() - begun_s < 2.5
+    assert (status, hear(caller, body).text, headers["x-wye-attempts"]) == (200, TEXT, "2")
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_who_always_has_too_much_is_asked_ever_more_slowly(caller: str, behind: Callable[[str], Any]) -> None:
+    server, first, _ = behind("chat")
+    first.queue += [BEFORE["429"]("chat")] * 6
+    begun_s = time.monotonic()
+    status, headers, body = call(server, caller, "patient")
+    assert (status, headers["x-wye-attempts"]) == (429, "3")
+    assert 0.6 <= time.monotonic() - begun_s < 3
+    assert "slow" in body.decode()
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
