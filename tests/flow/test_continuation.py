@@ -299,6 +299,20 @@ def test_an_answer_that_has_said_nothing_yet_begins_anew_anywhere(
     assert [len(request.json()["messages"]) for request in claude.requests] == [1, 1]
 
 
+def test_who_goes_on_is_not_asked_to_think(serve: Serve, upstream: FakeUpstream, claude: FakeUpstream) -> None:
+    """Claude refuses that beside a beginning; what was to be thought was thought before the text."""
+    thought = [*THINKING, wire.anthropic_event("content_block_stop", index=0)]
+    block = wire.anthropic_event("content_block_start", index=1, content_block={"type": "text", "text": ""})
+    delta = {"type": "text_delta", "text": "Hello"}
+    said = wire.anthropic_event("content_block_delta", index=1, delta=delta)
+    upstream.queue.append(stream("messages", [*thought, block, said], end="cut"))
+    claude.queue.append(answer("messages", " there"))
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    heard, _, _ = ask(serve("messages"), "messages", thinking=thinking, max_tokens=2000)
+    assert (heard.text, heard.complete) == (TEXT, True)
+    assert "thinking" not in claude.requests[0].json()
+
+
 def test_a_caller_that_began_the_answer_itself_hears_the_rest(
     serve: Serve, upstream: FakeUpstream, claude: FakeUpstream
 ) -> None:

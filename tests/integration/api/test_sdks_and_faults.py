@@ -1,4 +1,4 @@
-"""The vendors' own clients when an upstream breaks off: an error that they raise or a whole answer, never half of one."""
+"""The vendors' own clients when an upstream breaks off: they raise or have a whole answer, never half of one."""
 
 from __future__ import annotations
 

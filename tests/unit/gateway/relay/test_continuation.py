@@ -106,6 +106,16 @@ def test_figures_told_in_pieces_are_added_to_those_before() -> None:
     assert collected.events[-1] == UsageReport(Usage(output_tokens=1))
 
 
+def test_the_end_of_the_second_half_does_not_tell_the_whole_text() -> None:
+    collected = Collected()
+    seam = seam_to(collected)
+    cut_at(seam, PART, TextDelta(0, "x"))
+    seam.join(None, "")
+    tell(seam, START, PART, TextDelta(0, "y"), PartEnd(0, part=Text("y")), *STOP[1:])
+    seam.hear()
+    assert fold(collected.events).choices[0].parts == [Text("xy")]
+
+
 THOUGHT = [PartStart(0, Thinking("")), ThinkingDelta(0, "hm")]
 
 
