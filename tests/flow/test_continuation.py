@@ -63,7 +63,14 @@ def serve(upstream: FakeUpstream, claude: FakeUpstream) -> Iterator[Serve]:
             deployments = [{**streams.deployment(kind, "first"), "clocks": clocks}, *rest]
             routes = {"m": {"deployments": deployments, "retries": 0, "continue_after_cut": True, **route}}
             return stack.enter_context(
-                WyeServer({"local": {"enabled": False}, "providers": providers, "routes": routes})
+                WyeServer(
+                    {
+                        "local": {"enabled": False},
+                        "server": {"log_calls": 1.0},
+                        "providers": providers,
+                        "routes": routes,
+                    }
+                )
             )
 
         yield serve
@@ -166,12 +173,15 @@ def test_a_beginning_that_is_refused_leaves_the_error_of_the_cut(
 
 
 def test_the_one_after_it_is_asked_where_the_next_refuses(
-    serve: Serve, upstream: FakeUpstream, claude: FakeUpstream
+    serve: Serve, upstream: FakeUpstream, claude: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.queue.append(CUTS["cut"]("chat"))
     claude.queue += [REFUSED, answer("messages", " there")]
     server = serve("chat", CLAUDE, {**CLAUDE, "model": "claude-opus-4-5"})
-    assert ask(server, "chat")[0].text == TEXT
+    with caplog.at_level("INFO", "wye.calls"):
+        assert ask(server, "chat")[0].text == TEXT
+    (call,) = [record.__dict__["call"] for record in caplog.records if record.name == "wye.calls"]
+    assert (call["deployment"], call["attempts"], call["error"]) == ("claude/claude-opus-4-5", 3, None)
     steps = json.loads(wire.call(server.url, "/stats")[2])["recent"][0]["steps"]
     assert "first/up-chat broke off after 5 characters: upstream_stream_cut" in steps
     assert "claude/claude-sonnet-4-5 does not go on: 400 upstream_error" in steps

@@ -10,6 +10,7 @@ import msgspec
 
 from wye.canon.usage import Usage
 from wye.gateway.call_record import call_record
+from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy.limits import Limiter
 from wye.gateway.routing.health import is_its_own_fault
@@ -57,13 +58,16 @@ class Settlement:
         deployment = exchange.deployment
         assert deployment is not None, "somebody was asked"
         deployment.meter.add(None, seconds, failed=True)
-        if self._telemetry:
-            now_s = clock.monotonic_s()
-            provider, model = deployment.provider.name, deployment.model
-            failure = Attempt(deployment.id, provider, model, now_s - seconds, now_s, error.code)
-            exchange.failures = [*(exchange.failures or ()), failure]
+        self._attempted(exchange, deployment, clock.monotonic_s() - seconds, error)
         if is_its_own_fault(error):
             deployment.health.failed(error, clock.monotonic_s())
+
+    def broke_off(self, exchange: Exchange, error: WyeError) -> None:
+        """An answer that another deployment goes on with; the figures of both are told at the end."""
+        serving = exchange.serving
+        assert serving is not None, "somebody answered"
+        self.served(exchange, None, failed=True)
+        self._attempted(exchange, serving, exchange.asked_s, error)
 
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
@@ -93,6 +97,12 @@ class Settlement:
         if failed:
             serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())
         serving.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
+
+    def _attempted(self, exchange: Exchange, deployment: Deployment, began_s: float, error: WyeError) -> None:
+        if self._telemetry:
+            provider, model = deployment.provider.name, deployment.model
+            failure = Attempt(deployment.id, provider, model, began_s, clock.monotonic_s(), error.code)
+            exchange.failures = [*(exchange.failures or ()), failure]
 
     def _tell(self, exchange: Exchange, usage: Usage | None, failed: bool) -> None:
         """Keep and log how an answer came about, where that is worth a word."""

@@ -253,12 +253,11 @@ class ContinuedStream:
                 exchange.note(f"{deployment.id} does not go on: {error.status} {error.code}")
                 continue
             finally:
-                exchange.attempts = asking.attempts
+                exchange.attempts, exchange.failures = asking.attempts, asking.failures
             assert not isinstance(stream, Whole), "a stream was asked for"
             self._used = self.usage
-            # The figures of the whole answer are told by who ends it.
-            self._settlement.served(exchange, None, failed=True)
-            exchange.serving, exchange.deployment = asking.serving, asking.deployment
+            self._settlement.broke_off(exchange, failure)
+            exchange.serving, exchange.deployment, exchange.asked_s = asking.serving, asking.deployment, asking.asked_s
             for loss in asking.losses:
                 exchange.losses.add(loss.field, loss.reason, loss.severity)
             self._stream = stream
