@@ -206,6 +206,33 @@ def test_the_upstreams_own_time_is_waited_for(caller: str, upstream: FakeUpstrea
 
 
 @pytest.mark.parametrize("caller", CALLERS)
+def test_who_says_that_nothing_is_left_is_spared_where_others_can_answer(
+    caller: str, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """OpenAI tells when all of a limit is there again; one call is possible sooner, so that it is asked if alone."""
+    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "700ms"}
+    upstream.script = lambda request: json_body(wire.OPENAI_BODY, **left)
+    second.script = lambda request: json_body(wire.OPENAI_BODY)
+    deployments = [streams.deployment("chat", "first"), {**streams.deployment("chat", "second"), "weight": 0}]
+    config = {
+        "local": {"enabled": False},
+        "providers": {"first": streams.provider("chat", upstream), "second": streams.provider("chat", second)},
+        "routes": {"m": {"deployments": deployments}, "alone": {"deployments": deployments[:1]}},
+    }
+
+    def asked(model: str) -> str:
+        status, headers, _ = call(server, caller, model, stream=False)
+        assert status == 200
+        return headers["x-wye-deployment"].partition("/")[0]
+
+    with WyeServer(config) as server:
+        assert [asked("m") for _ in range(3)] == ["first", "second", "second"]
+        assert [asked("alone") for _ in range(3)] == ["first"] * 3
+        time.sleep(0.7)
+        assert asked("m") == "first"
+
+
+@pytest.mark.parametrize("caller", CALLERS)
 def test_who_always_has_too_much_is_asked_ever_more_slowly(caller: str, behind: Callable[[str], Any]) -> None:
     server, first, _ = behind("chat")
     first.queue += [BEFORE["429"]("chat")] * 6

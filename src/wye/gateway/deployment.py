@@ -136,9 +136,10 @@ class Route:
         """Whom to ask, in order: those that can be asked, fallbacks last, and after all others those whose context is
         too short for so many tokens. Raises NoDeployment when there is nobody."""
         deployments = self.deployments
-        if len(deployments) == 1 and deployments[0].health.usable(now_s):
+        if len(deployments) == 1 and deployments[0].health.may_answer(now_s):
             return deployments
         usable = [d for d in deployments if d.health.usable(now_s)]
+        usable = usable or [d for d in deployments if d.health.may_answer(now_s)]
         if not usable:
             raise self._nobody(now_s)
         weighted = [d for d in usable if d.weight > 0]

@@ -21,6 +21,7 @@ class Health:
         "allowed_fails",
         "changed",
         "cooldown_s",
+        "exhausted_until_s",
         "fails",
         "last_error",
         "latency_s",
@@ -44,22 +45,31 @@ class Health:
         self.probe_until_s = 0.0
         """While a call tries. One that has learnt nothing for `cooldown_s` keeps others waiting no longer."""
         self.limited_until_s = 0.0
+        """It has refused a call until then."""
+        self.exhausted_until_s = 0.0
+        """By the figures in its answers nothing is left until then."""
         self.last_error: str | None = None
         self.changed: Callable[[], None] | None = None
         """Called when it can be asked no longer, or again."""
 
     def usable(self, now_s: float) -> bool:
+        return now_s >= self.exhausted_until_s and self.may_answer(now_s)
+
+    def may_answer(self, now_s: float) -> bool:
+        """Whether to ask it where nobody else can be asked: figures tell when all is there again, which is later than
+        when one call is."""
         if now_s < self.limited_until_s:
             return False
         return not self.open_until_s or now_s >= max(self.open_until_s, self.probe_until_s)
 
     def usable_in_s(self, now_s: float) -> float:
         """How long until it may be asked again."""
-        return max(0.0, self.limited_until_s - now_s, self.open_until_s - now_s, self.probe_until_s - now_s)
+        closed_until_s = max(self.open_until_s, self.probe_until_s)
+        return max(0.0, self.limited_until_s - now_s, self.exhausted_until_s - now_s, closed_until_s - now_s)
 
     def state(self, now_s: float) -> str:
         """For people: `ok`, `limited`, `cooling_down` or `probing`."""
-        if now_s < self.limited_until_s:
+        if now_s < max(self.limited_until_s, self.exhausted_until_s):
             return "limited"
         if not self.open_until_s:
             return "ok"
@@ -109,16 +119,17 @@ class Health:
     def read(self, headers: HeaderMap, now_s: float) -> None:
         """What an answer's headers say of the upstream's limits."""
         if wait_s := exhausted_for_s(headers):
-            self.limited_until_s = max(self.limited_until_s, now_s + wait_s)
+            self.exhausted_until_s = max(self.exhausted_until_s, now_s + wait_s)
             self._tell()
 
-    def hear(self, open_s: float, limited_s: float, error: str | None, now_s: float) -> None:
-        """What another replica found: for how long it is to be left alone; twice 0 means that it is well again."""
+    def hear(self, open_s: float, limited_s: float, exhausted_s: float, error: str | None, now_s: float) -> None:
+        """What another replica found: for how long it is to be left alone; 0 for all means that it is well again."""
         self.last_error = error or self.last_error
         self.limited_until_s = now_s + limited_s if limited_s else 0.0
+        self.exhausted_until_s = now_s + exhausted_s if exhausted_s else 0.0
         if open_s:
             self.open_until_s = now_s + open_s
-        elif not limited_s:
+        elif not limited_s and not exhausted_s:
             self.open_until_s = 0.0
             self.fails = 0
         self.probe_until_s = 0.0

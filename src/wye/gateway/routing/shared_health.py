@@ -24,6 +24,7 @@ class _News(msgspec.Struct, omit_defaults=True):
     """Its route and its place there; empty asks everybody to tell."""
     open_s: float = 0.0
     limited_s: float = 0.0
+    exhausted_s: float = 0.0
     error: str | None = None
 
 
@@ -61,8 +62,10 @@ class SharedHealth:
 
     def _tell(self, name: str) -> None:
         health, now_s = self._known[name], clock.monotonic_s()
-        open_s, limited_s = max(0.0, health.open_until_s - now_s), max(0.0, health.limited_until_s - now_s)
-        self._publish(_News(self._replica, name, open_s, limited_s, health.last_error))
+        open_s = max(0.0, health.open_until_s - now_s)
+        limited_s = max(0.0, health.limited_until_s - now_s)
+        exhausted_s = max(0.0, health.exhausted_until_s - now_s)
+        self._publish(_News(self._replica, name, open_s, limited_s, exhausted_s, health.last_error))
 
     def _hear(self, message: bytes) -> None:
         try:
@@ -74,7 +77,7 @@ class SharedHealth:
         if not news.deployment:
             self._tell_all()
         elif (health := self._known.get(news.deployment)) is not None:
-            health.hear(news.open_s, news.limited_s, news.error, clock.monotonic_s())
+            health.hear(news.open_s, news.limited_s, news.exhausted_s, news.error, clock.monotonic_s())
 
     def _publish(self, news: _News) -> None:
         task = asyncio.get_running_loop().create_task(self._say(_encode(news)))

@@ -99,7 +99,8 @@ def test_a_429_that_names_a_time_rests_it_for_that_time_and_is_no_failure() -> N
 def test_headers_that_say_empty_rest_it_until_the_reset() -> None:
     health = Health(1, 30.0)
     health.read({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"6s"}, 100.0)
-    assert not health.usable(105.0)
+    assert (health.usable(105.0), health.may_answer(105.0)) == (False, True)
+    assert (health.state(105.0), health.usable_in_s(105.0)) == ("limited", 1.0)
     assert health.usable(106.0)
     health.read({b"x-ratelimit-remaining-requests": b"3", b"x-ratelimit-reset-requests": b"6s"}, 106.0)
     assert health.usable(106.0)
