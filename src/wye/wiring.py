@@ -110,13 +110,18 @@ def create_app(
     if engine is not None:
         aliases = [(alias, model) for alias, model in config.local.aliases.items() if alias not in config.routes]
         routes += [Route(alias, [Deployment(providers["local"], model, Clocks())]) for alias, model in aliases]
+
+    def local_models() -> list[LocalModel]:
+        return [model for source in (engine, encoders) if source is not None for model in source.models()]
+
     router = Router(
         routes,
         providers,
         patterns=[(pattern, row.name) for row in ROWS.values() for pattern in row.patterns],
-        local_models=lambda: [m.id for source in (engine, encoders) if source is not None for m in source.models()],
+        local_models=lambda: [model.id for model in local_models() if model.status != "absent"],
         clocks=Clocks(),
         panels=_panels(config, engine),
+        absent_models=lambda: [model.id for model in local_models() if model.status == "absent"],
     )
     state = make_state(config, state_socket)
     kept = state

@@ -31,6 +31,8 @@ from wye.ports.encoders import Encoders
 from wye.ports.engine import Engine, LocalModel
 from wye.ports.transport import Headers
 
+_AT_REST = ("absent", "available")
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -145,7 +147,7 @@ class Pages:
         return _json(stats_of(await self._siblings.figures()))
 
     async def health(self, request: Request) -> Response:
-        checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status != "available"}
+        checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status not in _AT_REST}
         checks |= health_of(self._pipeline)
         return _json({"status": "ok", "version": __version__, "checks": checks})
 

@@ -8,7 +8,8 @@ import msgspec
 
 from wye.ports.transport import Origin
 
-ModelStatus = Literal["available", "loading", "loaded", "failed"]
+ModelStatus = Literal["absent", "available", "loading", "loaded", "failed"]
+"""`absent` while its file is not here: `wye models pull` brings it."""
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -20,6 +20,10 @@ class Weights(Protocol):
         """
         ...
 
+    def is_here(self, card: ModelCard) -> bool:
+        """Whether there is a file for it, checked or not: cheap enough to list models."""
+        ...
+
     def fetch(self, card: ModelCard, progress: Progress | None = None) -> Path:
         """Bring the file here: resumes a broken download, checks the hash, moves it into place in one step.
 

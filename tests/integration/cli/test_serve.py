@@ -58,7 +58,7 @@ def test_it_says_in_a_few_lines_what_it_offers(serve: Serve) -> None:
     url = server.url
     assert server.greeting == [
         f"Wye listens on {url}",
-        "  models    smollm2-135m-instruct, qwen2.5-coder-0.5b",
+        "  models    smollm2-135m-instruct, bge-small-en-v1.5, ms-marco-minilm-l12-v2",
         "  API key   not needed",
         f"  OpenAI    base_url={url}/v1",
         f"  Anthropic base_url={url}",

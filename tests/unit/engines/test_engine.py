@@ -60,6 +60,9 @@ class Files:
         self.held.set()
         self.threads: set[int] = set()
 
+    def is_here(self, card: ModelCard) -> bool:
+        return card.id != "missing"
+
     def locate(self, card: ModelCard) -> Path | None:
         self.threads.add(threading.get_ident())
         assert self.held.wait(10)
@@ -118,6 +121,12 @@ async def test_a_model_is_described_before_and_after_it_is_loaded(make: Any) -> 
     assert (after.status, after.error) == ("loaded", None)
     assert after.memory_mb == (100 * MB + KV_BYTES + len(header(*TINY))) // MB
     assert after == engine.models()[0] == await engine.load("good")
+
+
+async def test_a_model_without_a_file_is_absent(make: Any) -> None:
+    statuses = {model.id: model.status for model in make().models()}
+    assert statuses["missing"] == "absent"
+    assert set(statuses.values()) == {"absent", "available"}
 
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 64), (16, 16), (100_000, 64)])
@@ -203,7 +212,7 @@ async def test_why_a_model_does_not_load_is_told_and_kept(make: Any, name: str) 
     assert state == "failed"
     assert kept is not None
     assert why in kept
-    assert (await engine.unload(model)).status == "available", "what failed is forgotten"
+    assert (await engine.unload(model)).status in ("available", "absent"), "what failed is forgotten"
 
 
 async def test_without_the_optional_part_it_says_how_to_install_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:

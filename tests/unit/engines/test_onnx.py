@@ -33,6 +33,9 @@ class Files:
     def locate(self, card: ModelCard) -> Path | None:
         return None if self.missing else self.folder / f"{self.prefix}{card.id}"
 
+    def is_here(self, card: ModelCard) -> bool:
+        return not self.missing
+
     def fetch(self, card: ModelCard, progress: Callable[[int, int], None] | None = None) -> Path:
         raise ConfigError("not in these tests")
 

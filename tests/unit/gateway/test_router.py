@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -19,11 +20,16 @@ class Account:
         self.name = name
 
 
-def make(*routes: str, local: list[str] | None = None, accounts: str = "openai anthropic groq local") -> Router:
+def make(
+    *routes: str,
+    local: list[str] | None = None,
+    absent: Sequence[str] = (),
+    accounts: str = "openai anthropic groq local",
+) -> Router:
     providers = {name: cast(Provider, Account(name)) for name in accounts.split()}
     made = [Route(name, [Deployment(providers["groq"], f"{name}-upstream", Clocks())]) for name in routes]
     patterns = [("gpt-*", "openai"), ("claude-*", "anthropic"), ("gpt-oss*", "groq"), ("grok-*", "xai")]
-    return Router(made, providers, patterns, lambda: local or [], Clocks())
+    return Router(made, providers, patterns, lambda: local or [], Clocks(), absent_models=lambda: absent)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,13 @@ def test_names_that_callers_invent_cannot_fill_the_memory(monkeypatch: pytest.Mo
 
 def test_names_are_routes_then_local_models_each_once() -> None:
     assert make("fast", "small", local=["small", "tiny"]).names() == ["fast", "small", "tiny"]
+
+
+def test_a_model_whose_file_is_not_here_is_not_listed_and_its_provider_says_why() -> None:
+    router = make("fast", local=["small"], absent=["phi", "gpt-oss"])
+    assert router.names() == ["fast", "small"]
+    assert router.route("phi").deployments[0].id == "local/phi"
+    assert router.route("gpt-oss").deployments[0].id == "openai/gpt-oss", "who can answer goes before who cannot"
 
 
 def test_a_local_model_that_comes_later_is_found() -> None:

@@ -158,7 +158,7 @@ class LlamaCppEngine:
         refusal = self._refusals.get(card.id)
         return LocalModel(
             id=card.id,
-            status="failed" if refusal else _STATUS[loaded.supervisor.state] if loaded else "available",
+            status="failed" if refusal else _STATUS[loaded.supervisor.state] if loaded else self._at_hand(card),
             created=card.created,
             context_length=self._context(card),
             memory_mb=(loaded.memory_bytes if loaded else card.bytes) // 1024**2,
@@ -166,6 +166,9 @@ class LlamaCppEngine:
             roles=list(card.roles),
             error=refusal or (loaded.supervisor.error if loaded else None),
         )
+
+    def _at_hand(self, card: ModelCard) -> ModelStatus:
+        return "available" if self._weights.is_here(card) else "absent"
 
     async def _prepare(self, card: ModelCard) -> _Loaded:
         """Everything that can be known before a model's process starts; one model at a time, so that two never share

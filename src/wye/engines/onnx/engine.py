@@ -209,9 +209,11 @@ class OnnxEngine:
 
     def _describe(self, card: EncoderCard) -> LocalModel:
         queue = self._queues.get(card.id)
+        is_used = queue is not None and not (queue.is_over and queue.error is None)
+        is_here = all(self._weights.is_here(file) for file in (card.model, card.tokenizer))
         return LocalModel(
             id=card.id,
-            status=queue.status if queue is not None and not (queue.is_over and queue.error is None) else "available",
+            status=queue.status if queue is not None and is_used else "available" if is_here else "absent",
             created=card.model.created,
             context_length=card.model.context_length,
             memory_mb=card.model.bytes // 1024**2,

@@ -51,16 +51,16 @@ class LocalWeights:
         self._folder = folder
 
     def locate(self, card: ModelCard) -> Path | None:
-        kept = [self._kept(card)] if any(source.kind != "file" for source in card.sources) else []
-        for path in (*kept, *map(_in_place, card.sources)):
-            if path is not None and path.is_file():
-                if not self._is_file_of(card, path):
-                    raise ConfigError(
-                        f"{path} is not the file of {card.id}: its size or hash is another. "
-                        f"Remove it, then run: wye models pull {card.id}"
-                    )
-                return path
-        return None
+        path = self._find(card)
+        if path is not None and not self._is_file_of(card, path):
+            raise ConfigError(
+                f"{path} is not the file of {card.id}: its size or hash is another. "
+                f"Remove it, then run: wye models pull {card.id}"
+            )
+        return path
+
+    def is_here(self, card: ModelCard) -> bool:
+        return self._find(card) is not None
 
     def fetch(self, card: ModelCard, progress: Progress | None = None) -> Path:
         found = self.locate(card)
@@ -84,6 +84,11 @@ class LocalWeights:
                 self._note(card, kept)
                 return kept
         raise ConfigError(f"The file of {card.id} cannot be had:\n  " + "\n  ".join(tried))
+
+    def _find(self, card: ModelCard) -> Path | None:
+        kept = [self._kept(card)] if any(source.kind != "file" for source in card.sources) else []
+        paths = (*kept, *map(_in_place, card.sources))
+        return next((path for path in paths if path is not None and path.is_file()), None)
 
     def _kept(self, card: ModelCard) -> Path:
         return self._folder / f"{card.id}.gguf"

@@ -29,13 +29,16 @@ class Router:
         local_models: Callable[[], Iterable[str]],
         clocks: Clocks,
         panels: Panels | None = None,
+        absent_models: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """`patterns` are (pattern, provider name), first match wins; `local_models` gives the names at this moment."""
+        """`patterns` are (pattern, provider name), first match wins; `local_models` gives the names at this moment, and
+        `absent_models` those that could be had here but are not: they are not listed, and their provider says why."""
         self.panels = panels
         self._routes = {route.name: route for route in routes}
         self._providers = providers
         self._patterns = list(patterns)
         self._local_models = local_models
+        self._absent_models = absent_models
         self._clocks = clocks
         self._resolved: dict[str, Route] = {}
 
@@ -79,6 +82,8 @@ class Router:
                 return self._direct(model, provider, model)
         if self.panels is not None and (panel := self.panels.named(model)) is not None:
             return Route(model, [], panel=panel)
+        if model in self._absent_models():
+            return self._direct(model, "local", model)
         near = difflib.get_close_matches(model, self.names(), 1)
         hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists what there is."
         raise NotFound(f"Model '{model[:200]}' not found.{hint}", param="model", code="model_not_found")
