@@ -62,6 +62,7 @@ from wye.providers.local import LocalProvider
 from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
+from wye.providers.wye import WyeProvider
 
 
 def create_app(
@@ -390,7 +391,8 @@ def _make_provider(name: str, section: ProviderConfig, transport: Transport) -> 
             headers=section.headers,
             quirks=quirks,
         )
-    return UpstreamProvider(
+    kind = WyeProvider if row.name == "wye" else UpstreamProvider
+    return kind(
         name,
         row,
         DIALECTS,

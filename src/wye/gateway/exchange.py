@@ -82,11 +82,15 @@ class Exchange(msgspec.Struct):
             self.request = request
         return self.request
 
-    def queued(self, reply: Reply) -> None:
-        """Keep what an answer tells of the queue that it has waited in."""
+    def heard(self, reply: Reply) -> None:
+        """Keep what a local model's queue, or another Wye, tells beside an answer."""
         position = reply.headers.get(b"x-queue-position")
         if position is not None and position.isdigit():
             self.queue_position = position
+        lost = reply.headers.get(b"x-wye-loss")
+        if lost is not None:
+            for field in lost.decode("latin-1").split(", "):
+                self.losses.add(field, "so says another Wye on the way")
 
     def note(self, step: str) -> None:
         if self.trace is None:

@@ -108,12 +108,15 @@ class Pipeline:
 
     def _panel(self, exchange: Exchange, members: dict[str, Raw]) -> Panel | None:
         """The models that a request asks for by its `orchestration_mode` or `task_type`. Raises BadRequest."""
+        named = exchange.model or (model_of(members, None) if "model" in members else "")
+        if named and self.router.is_of_another_wye(named):
+            exchange.model = named
+            return None  # it is asked of that one
         mode, task_type = take_orchestration(members)
         exchange.body = encode(members)
         if self.router.panels is None or (mode is None and task_type is None):
             exchange.model = exchange.model or model_of(members, self._default_model)
             return None
-        named = exchange.model or (model_of(members, None) if "model" in members else "")
         panel = self.router.panels.asked(named, mode, task_type)
         exchange.model = named or panel.name
         return panel

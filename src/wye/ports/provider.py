@@ -53,6 +53,10 @@ class Provider(Protocol):
     passthrough: bool
     """Whether a caller's bytes in the same dialect may be sent as they are, but for named top-level members."""
 
+    is_wye: bool
+    """Whether it is another Wye: then what a caller asks of Wye beside its dialect (`orchestration_mode`, `task_type`,
+    `priority`, `file_ids`) is left for that one to do."""
+
     def speaks(self, model: str, caller: Dialect) -> Dialect:
         """The dialect in which to ask for this model: the caller's own where it is understood."""
         ...

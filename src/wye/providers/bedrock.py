@@ -96,6 +96,7 @@ class BedrockProvider:
     """Bedrock's models, in Converse; in its own format a model is asked only by callers who speak it themselves."""
 
     passthrough = True
+    is_wye = False
 
     def __init__(
         self,

@@ -64,6 +64,7 @@ class _Abilities(msgspec.Struct, frozen=True):
 
 class LocalProvider:
     passthrough = False
+    is_wye = False
     quirks = Quirks(reasoning_details=False)
 
     def __init__(

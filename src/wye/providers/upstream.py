@@ -44,6 +44,7 @@ _MAX_COUNT_BYTES = 64 * 1024
 
 class UpstreamProvider:
     passthrough = True
+    is_wye = False
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ ANSWER = {"id": "resp_1", "object": "response", "output": OUTPUT, "previous_resp
 
 class Account:
     passthrough = True
+    is_wye = False
 
     def __init__(self, name: str, dialect: str) -> None:
         self.name = name

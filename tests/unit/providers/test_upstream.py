@@ -290,7 +290,7 @@ def test_every_row_makes_a_provider(row: Row) -> None:
     assert "{key}" in row.auth
     made = provider(row.name, base_url=row.base_url or "http://127.0.0.1:1/v1", quirks=row.quirks)
     assert not made.missing_key
-    assert made.origin.scheme == "https" or row.name in ("ollama", "vllm", "azure")
+    assert made.origin.scheme == "https" or row.name in ("ollama", "vllm", "azure", "wye")
     for header in (*row.headers, *row.forward_headers, row.auth.partition(":")[0]):
         assert header == header.lower()
 

@@ -31,7 +31,7 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         dialect.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks, caller=exchange.headers
     )
     reply = await provider.call(call)
-    exchange.queued(reply)
+    exchange.heard(reply)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
         if reply.status >= 400:

@@ -59,7 +59,7 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         caller=headers,
     )
     reply = await provider.call(call)
-    exchange.queued(reply)
+    exchange.heard(reply)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
         if reply.status >= 400:

@@ -52,6 +52,14 @@ class Router:
             self._resolved[model] = found
         return found
 
+    def is_of_another_wye(self, model: str) -> bool:
+        """Whether another Wye answers for this model: what is asked of a Wye is then for that one."""
+        try:
+            deployments = self.route(model).deployments
+        except NotFound:
+            return False
+        return bool(deployments) and all(deployment.provider.is_wye for deployment in deployments)
+
     def names(self) -> list[str]:
         """Every public name that can be listed: routes, then local models."""
         return [*self._routes, *(name for name in self._local_models() if name not in self._routes)]
