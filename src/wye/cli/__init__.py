@@ -14,6 +14,7 @@ COMMANDS = {
     "models": "List, fetch, load and unload models.",
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "mock": "Serve every format without a model, to test against.",
+    "conformance": "Check how well a server speaks the vendors' formats.",
     "check": "Say whether the configuration is good and the providers can be reached.",
 }
 
