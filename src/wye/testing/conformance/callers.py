@@ -62,7 +62,7 @@ class Caller(msgspec.Struct, frozen=True):
             for event in _events(answer):
                 self.event(event, heard)
             heard.calls = [(name, _decoded(arguments)) for name, arguments in heard.calls]
-        except (AssertionError, KeyError, IndexError, TypeError, ValueError, WyeError) as error:
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError, WyeError) as error:
             heard.errors.append(f"{type(error).__name__}: {error}")
             heard.complete = False
         return heard

@@ -114,7 +114,9 @@ def stream_usage(target: Target) -> None:
 
 
 def stream_no_usage(target: Target) -> None:
-    bare = [event for event in _events(target) if event.get("usage") or not event.get("choices")]
+    events = _events(target)
+    _VALID.validate_stream(events)
+    bare = [event for event in events if event.get("usage") or not event.get("choices")]
     demand(not bare, "usage was not asked for, and a chunk tells it")
 
 
@@ -232,7 +234,7 @@ def response(target: Target) -> None:
 
 def response_input(target: Target) -> None:
     parts = [{"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}]
-    good(_respond(target, parts, instructions="Be brief.", max_output_tokens=60))
+    _VALID.validate_response(good(_respond(target, parts, instructions="Be brief.", max_output_tokens=60)).json())
 
 
 def response_limit(target: Target) -> None:
