@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from wye.api.figures import Siblings
 from wye.api.pages import Pages
 from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
+from wye.catalog.presets import PRESETS
 from wye.config.load import config_from, load_config
 from wye.config.schema import AttachedConfig, Config, DeploymentConfig, PanelConfig, ProviderConfig, RouteConfig
 from wye.dialects.bedrock_invoke.families import family_of_model
@@ -45,7 +47,7 @@ from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.gateway.settle import Settlement
-from wye.kernel.errors import ConfigError, MissingExtra
+from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
 from wye.orchestration.late import LatePanel, LatePanels
 from wye.ports.engine import Address, Engine, LocalModel
 from wye.ports.inference import Panel, Panels
@@ -95,6 +97,10 @@ def create_app(
         vectors = LocalEmbeddings(encoders, EMBEDDINGS)
         providers["local"] = LocalProvider("local", DIALECTS["openai_chat"], engine, transport, vectors)
 
+    def demand_room(models: Collection[str]) -> None:
+        if engine is not None:
+            engine.demand_room([model for model in models if model not in config.routes])
+
     routes = [
         Route(
             name,
@@ -104,7 +110,7 @@ def create_app(
             retries=route.retries,
             cache=CachePolicy(route.cache.ttl_s, route.cache.shared) if route.cache and route.cache.enabled else None,
             continue_after_cut=route.continue_after_cut,
-            panel=_panel(name, route.orchestration) if route.orchestration is not None else None,
+            panel=_panel(name, route.orchestration, demand_room) if route.orchestration is not None else None,
         )
         for name, route in config.routes.items()
     ]
@@ -121,7 +127,7 @@ def create_app(
         patterns=[(pattern, row.name) for row in ROWS.values() for pattern in row.patterns],
         local_models=lambda: [model.id for model in local_models() if model.status != "absent"],
         clocks=Clocks(),
-        panels=_panels(config, engine),
+        panels=_panels(config, engine, demand_room),
         absent_models=lambda: [model.id for model in local_models() if model.status == "absent"],
     )
     state = make_state(config, state_socket)
@@ -187,7 +193,7 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
     )
 
 
-def _panels(config: Config, engine: Engine | None) -> LatePanels:
+def _panels(config: Config, engine: Engine | None, demand_room: Callable[[Collection[str]], None]) -> LatePanels:
     """Those that are asked for by the names of modes and presets, or by a request's `orchestration_mode`."""
     section = config.orchestration
 
@@ -201,12 +207,12 @@ def _panels(config: Config, engine: Engine | None) -> LatePanels:
             named = section.models or [model.id for model in models if model.status == "loaded"]
             return [Candidate(name, roles.get(name, ())) for name in named]
 
-        return ModelPanels(msgspec.convert(section, Bounds, from_attributes=True), at_hand)
+        return ModelPanels(msgspec.convert(section, Bounds, from_attributes=True), at_hand, demand_room)
 
     return LatePanels(load)
 
 
-def _panel(name: str, section: PanelConfig) -> LatePanel:
+def _panel(name: str, section: PanelConfig, demand_room: Callable[[Collection[str]], None]) -> LatePanel:
     """The one of a configured route."""
 
     def load() -> Panel:
@@ -214,7 +220,7 @@ def _panel(name: str, section: PanelConfig) -> LatePanel:
         from wye.orchestration.plan import Bounds, Wish  # noqa: PLC0415
 
         wish = Wish(name, section.mode, tuple(section.models))
-        return ModelPanel(wish, msgspec.convert(section, Bounds, from_attributes=True), list)
+        return ModelPanel(wish, msgspec.convert(section, Bounds, from_attributes=True), list, demand_room)
 
     return LatePanel(name, load)
 
@@ -274,7 +280,7 @@ def make_telemetry(config: Config) -> list[Telemetry]:
 def make_engine(config: Config, transport: Transport) -> EnginePool:
     """The models of this machine, started by the application's lifespan or by whoever asks for one."""
     local, workers = config.local, config.server.workers
-    preload = local.preload if local.preload is not None else ([] if config.routes else [DEFAULT_LOCAL_MODEL])
+    preload = _preloaded(config)
     limit_bytes = int(local.memory_limit_gb * 1024**3) if local.memory_limit_gb else usable_memory_bytes() * 3 // 4
     llama_cpp = LlamaCppEngine(
         local_cards(config),
@@ -282,10 +288,10 @@ def make_engine(config: Config, transport: Transport) -> EnginePool:
         slots=local.max_concurrent,
         context_length=local.context_length,
         memory_limit_bytes=limit_bytes // max(1, workers),
-        preload=[local.aliases.get(name, name) for name in preload],
+        preload=list(dict.fromkeys(local.aliases.get(name, name) for name in preload)),
     )
     attached = AttachedEngine({name: _attached(name, at) for name, at in local.attached.items()}, transport)
-    return EnginePool(
+    pool = EnginePool(
         [llama_cpp, attached],
         queue_max_size=local.queue_max_size,
         queue_strategy=local.queue_strategy,
@@ -293,6 +299,25 @@ def make_engine(config: Config, transport: Transport) -> EnginePool:
         idle_unload_s=local.idle_unload_s,
         kept=[*preload, *local.attached],
     )
+    if local.preset is not None:
+        try:
+            pool.demand_room(preload)
+        except OutOfMemory as error:
+            raise ConfigError(f"local.preset: {local.preset} does not fit: {error.message}") from None
+    return pool
+
+
+def _preloaded(config: Config) -> list[str]:
+    """The models to load at start. Raises ConfigError for a preset that there is not."""
+    local = config.local
+    if local.preset is None:
+        by_default = [] if config.routes else [DEFAULT_LOCAL_MODEL]
+        return local.preload if local.preload is not None else by_default
+    if local.preset not in PRESETS:
+        near = difflib.get_close_matches(local.preset, PRESETS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PRESETS)}"
+        raise ConfigError(f"local.preset: unknown preset {local.preset!r}; {hint}")
+    return list(dict.fromkeys([*(local.preload or []), *PRESETS[local.preset].models]))
 
 
 def _attached(name: str, section: AttachedConfig) -> Attached:

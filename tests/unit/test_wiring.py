@@ -164,3 +164,50 @@ def test_a_bedrock_account_is_made_from_its_section() -> None:
         "x",
         "bearer token",
     )
+
+
+def engine_of(local: dict[str, Any]) -> Any:
+    return wye.create_app({"local": local}).pipeline.router._providers["local"]._engine  # type: ignore[attr-defined]
+
+
+def test_a_preset_is_loaded_at_start_under_the_names_that_stand_for_its_models() -> None:
+    small, coder = "smollm2-135m-instruct", "qwen2.5-coder-0.5b"
+    stand_ins = {"phi-4": small, "deepseek-r1-7b": small, "llama-3.2-3b": coder}
+    pool = engine_of({"preset": "T2", "aliases": stand_ins, "memory_limit_gb": 2})
+    assert pool._engines[0]._preload == [small, coder]
+    pool = engine_of({"preset": "S4", "preload": [coder], "memory_limit_gb": 4})
+    assert pool._engines[0]._preload == [coder, "llama-3.2-3b"]
+
+
+def test_a_preset_that_does_not_fit_is_refused_with_the_sum() -> None:
+    with pytest.raises(ConfigError, match=r"local\.preset: D3 does not fit: .* = 13\.0 GB at least, .* take 12\.0 GB"):
+        engine_of({"preset": "D3", "memory_limit_gb": 12})
+
+
+def test_a_preset_that_there_is_not_is_told_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"local\.preset: unknown preset 'D4v3'; did you mean 'D4v2'\?"):
+        engine_of({"preset": "D4v3"})
+    with pytest.raises(ConfigError, match="known: S1, S2"):
+        engine_of({"preset": "?"})
+
+
+def test_an_attached_server_is_asked_at_its_address_with_its_key() -> None:
+    section = {"base_url": "http://127.0.0.1:1/llm/v1", "api_key": "k", "model": "org/m", "roles": ["fast"]}
+    [_, attached] = engine_of({"attached": {"big": section}})._engines
+    address = attached._models["big"].address
+    assert (address.origin.port, address.prefix, address.model) == (1, b"/llm", "org/m")
+    assert address.headers == b"authorization: Bearer k\r\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"base_url": "nowhere"}, "local.attached.big.base_url: 'nowhere' must look like"),
+        ({"base_url": "http://127.0.0.1", "api_key": "a\nb"}, "local.attached.big: 'authorization' cannot be sent"),
+        ({"base_url": "http://127.0.0.1", "max_concurrent": 0}, "max_concurrent"),
+        ({"base_url": "http://127.0.0.1", "roles": ["clown"]}, "roles"),
+    ],
+)
+def test_an_attached_server_that_cannot_be_asked_is_told(section: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        engine_of({"attached": {"big": section}})

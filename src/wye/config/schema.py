@@ -243,6 +243,8 @@ class LocalConfig(Setting):
     """Where fetched model files are kept; by default `models` in Wye's home folder."""
     preload: list[str] | None = None
     """Models to load at start; by default the bundled one when no route is configured."""
+    preset: str | None = None
+    """A known combination of models (`S1` to `P6`) to load at start, beside those of `preload`."""
     aliases: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     """Other names under which a local model answers."""
     files: dict[str, str] = msgspec.field(default_factory=dict[str, str])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -75,6 +75,9 @@ class AttachedEngine:
 
     async def address(self, model: str) -> Address:
         return self._known(model).address
+
+    def demand_room(self, models: Collection[str]) -> None:
+        """They are not in this machine's memory."""
 
     async def close(self) -> None:
         if self._watch is not None:

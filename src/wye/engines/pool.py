@@ -79,6 +79,11 @@ class EnginePool:
             queue = self._queues[name] = SlotQueue(name, slots, self._queue_max_size, self._queue_strategy)
         return await queue.acquire(priority)
 
+    def demand_room(self, models: Collection[str]) -> None:
+        wanted = {self._aliases.get(model, model) for model in models}
+        for engine in self._engines:
+            engine.demand_room(wanted)
+
     async def close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()

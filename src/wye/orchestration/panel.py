@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from wye.canon.request import ChatRequest
 from wye.catalog.presets import Mode
@@ -24,16 +24,23 @@ _FLOWS: dict[Mode, Callable[[Run], Awaitable[None]]] = {
     "pipeline": pipeline,
 }
 AtHand = Callable[[], Iterable[Candidate]]
+DemandRoom = Callable[[Collection[str]], None]
+"""Raises OutOfMemory when models cannot be loaded together."""
+
+
+def _any_room(models: Collection[str]) -> None:
+    """Remote models take none."""
 
 
 class ModelPanel:
     """Implements `ports.inference.Panel`."""
 
-    def __init__(self, wish: Wish, bounds: Bounds, at_hand: AtHand) -> None:
+    def __init__(self, wish: Wish, bounds: Bounds, at_hand: AtHand, demand_room: DemandRoom = _any_room) -> None:
         """`at_hand` gives the models that make up the number where the wish names too few."""
         self._wish = wish
         self._bounds = bounds
         self._at_hand = at_hand
+        self._demand_room = demand_room
 
     @property
     def name(self) -> str:
@@ -43,6 +50,7 @@ class ModelPanel:
         plan = self._wish.plan(self._bounds, self._at_hand)
         if plan.mode != "single":
             _refuse(request, plan.mode)
+        self._demand_room(plan.models)
         run = Run(plan, self.name, request, inference, audience)
         run.start()
         await _FLOWS[plan.mode](run)
@@ -51,16 +59,17 @@ class ModelPanel:
 class ModelPanels:
     """Implements `ports.inference.Panels`."""
 
-    def __init__(self, bounds: Bounds, at_hand: AtHand) -> None:
+    def __init__(self, bounds: Bounds, at_hand: AtHand, demand_room: DemandRoom = _any_room) -> None:
         self._bounds = bounds
         self._at_hand = at_hand
+        self._demand_room = demand_room
 
     def named(self, model: str) -> ModelPanel | None:
         wish = wish_of_name(model)
-        return None if wish is None else ModelPanel(wish, self._bounds, self._at_hand)
+        return None if wish is None else ModelPanel(wish, self._bounds, self._at_hand, self._demand_room)
 
     def asked(self, model: str, mode: str | None, task_type: str | None) -> ModelPanel:
-        return ModelPanel(wish_of_request(model, mode, task_type), self._bounds, self._at_hand)
+        return ModelPanel(wish_of_request(model, mode, task_type), self._bounds, self._at_hand, self._demand_room)
 
 
 def _refuse(request: ChatRequest, mode: Mode) -> None:

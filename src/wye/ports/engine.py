@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 import msgspec
@@ -61,6 +62,10 @@ class Engine(Protocol):
 
     async def address(self, model: str) -> Address:
         """Where to ask a model, loading it first if need be. Raises as `load` does."""
+        ...
+
+    def demand_room(self, models: Collection[str]) -> None:
+        """Raises OutOfMemory, with the sum, when those of these models that are its own cannot be loaded together."""
         ...
 
     async def close(self) -> None:

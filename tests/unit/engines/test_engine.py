@@ -176,7 +176,7 @@ async def test_a_model_beyond_the_memory_is_refused_with_figures(make: Any) -> N
     await engine.load("good")
     with pytest.raises(OutOfMemory, match=r"'other' needs about 0\.1 GB, 0\.1 GB of 0\.1 GB are in use") as refused:
         await engine.load("other")
-    assert "unload good, or raise local.memory_limit_gb" in refused.value.message
+    assert "unload good (0.1 GB), or raise local.memory_limit_gb" in refused.value.message
     assert refused.value.details == {"needed_bytes": need, "used_bytes": need, "limit_bytes": need + MB}
     assert status(engine, "other") == ("failed", refused.value.message)
     await engine.unload("good")
@@ -187,6 +187,14 @@ async def test_a_model_beyond_the_memory_is_refused_with_figures(make: Any) -> N
 async def test_a_model_too_large_for_an_empty_machine_is_not_told_to_unload(make: Any) -> None:
     with pytest.raises(OutOfMemory, match=r"are in use: raise local\.memory_limit_gb or lower local\.max_concurrent"):
         await make(memory_limit_bytes=MB).load("good")
+
+
+async def test_models_that_do_not_fit_together_are_refused_with_their_sum(make: Any) -> None:
+    engine = make(memory_limit_bytes=300 * MB)
+    engine.demand_room(["good", "other", "elsewhere"])
+    with pytest.raises(OutOfMemory, match=r"good 0\.1 \+ other 0\.1 \+ errors 0\.1 = 0\.3 GB at least, but") as refused:
+        engine.demand_room(["errors", "good", "other"])
+    assert refused.value.details == {"needed_bytes": 315 * MB, "limit_bytes": 300 * MB}
 
 
 async def test_two_models_never_share_the_last_free_memory(make: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import msgspec
@@ -36,6 +36,9 @@ class EngineDouble:
     async def address(self, model: str) -> Address:
         self._become(model, "loaded")
         return Address(Origin("unix", socket_path=f"/{model}"))
+
+    def demand_room(self, models: Collection[str]) -> None:
+        self.asked.append(f"room for {' '.join(sorted(models))}")
 
     async def close(self) -> None:
         self.asked.append("close")
@@ -94,6 +97,13 @@ async def test_a_model_and_its_alias_have_one_queue_of_as_many_slots_as_the_engi
     assert (await pool.slot("far", 2)).position == 0, "another model's queue is its own"
     held[0].release()
     assert (await third).position == 1
+
+
+async def test_room_is_demanded_of_every_engine_by_the_models_own_names(
+    pool: EnginePool, here: EngineDouble, there: EngineDouble
+) -> None:
+    pool.demand_room(["big", "a", "b", "gpt-4o"])
+    assert here.asked[-1] == there.asked[-1] == "room for a far gpt-4o"
 
 
 async def test_closing_turns_away_who_waits(pool: EnginePool, here: EngineDouble) -> None:

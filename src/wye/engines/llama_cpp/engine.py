@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from wye.catalog.model_card import ModelCard
@@ -222,12 +223,26 @@ class LlamaCppEngine:
             card.chat_template,
         )
 
+    def demand_room(self, models: Collection[str]) -> None:
+        cards = [card for name, card in self._cards.items() if name in models]
+        sizes = {card.id: card.bytes + _OVERHEAD_BYTES for card in cards}
+        total = sum(sizes.values())
+        if total > self._memory_limit_bytes:
+            listed = " + ".join(f"{name} {size / 1024**3:.1f}" for name, size in sizes.items())
+            raise OutOfMemory(
+                f"{listed} = {total / 1024**3:.1f} GB at least, but local models may take "
+                f"{self._memory_limit_bytes / 1024**3:.1f} GB together: raise local.memory_limit_gb, take fewer or "
+                "smaller models, or let local.aliases name others in their place",
+                details={"needed_bytes": total, "limit_bytes": self._memory_limit_bytes},
+            )
+
     def _make_room(self, model: str, memory_bytes: int) -> None:
         live = {name: other for name, other in self._models.items() if other.is_live}
         used = sum(other.memory_bytes for other in live.values())
         if used + memory_bytes > self._memory_limit_bytes:
             need, have, limit = (n / 1024**3 for n in (memory_bytes, used, self._memory_limit_bytes))
-            hint = f"unload {' or '.join(live)}, or " if live else ""
+            sizes = [f"{name} ({other.memory_bytes / 1024**3:.1f} GB)" for name, other in live.items()]
+            hint = f"unload {' or '.join(sizes)}, or " if live else ""
             raise OutOfMemory(
                 f"'{model}' needs about {need:.1f} GB, {have:.1f} GB of {limit:.1f} GB are in use: "
                 f"{hint}raise local.memory_limit_gb or lower local.max_concurrent",
