@@ -357,3 +357,29 @@ def test_a_call_that_crashes_the_gateway_reaches_all_who_listen(
     assert status == 500
     assert b"a mistake of ours" not in body
     assert ask(server, "chat", stream=False)[0] == "miss"
+
+
+def test_a_call_is_told_with_those_who_were_asked_for_it(
+    start: Start, upstream: FakeUpstream, second: FakeUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A miss and a failure count as what they are; a kept answer was made by nobody."""
+    down = json_body({"error": {"message": "on fire"}}, 503)
+    upstream.script = lambda request: down
+    second.script = lambda request: json_body(wire.OPENAI_BODY)
+    route = {"cache": {}, "retries": 0, "strategy": "priority", "allowed_fails": 99}
+    server = start(("openai", upstream), ("openai", second), route=route, server={"log_calls": 1.0})
+    with caplog.at_level("INFO", "wye.calls"):
+        for _ in range(2):
+            ask(server, "chat", stream=False)
+        second.script = upstream.script
+        path, body = body_of("chat", stream=False, seed=2)
+        assert wire.call(server.url, path, body)[0] == 503
+    calls = [record.__dict__["call"] for record in caplog.records if record.name == "wye.calls"]
+    assert [(call["cache"], call["deployment"], call["attempts"], call["error"]) for call in calls] == [
+        ("miss", "openai1/up-openai", 2, None),
+        ("hit", "nobody", 0, None),
+        (None, "openai1/up-openai", 2, "upstream_error"),
+    ]
+    stats = json.loads(wire.call(server.url, "/stats")[2])
+    assert stats["refused"] == 0
+    assert stats["recent"][0]["outcome"] == "failed"

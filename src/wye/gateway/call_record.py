@@ -38,8 +38,11 @@ def call_record(exchange: Exchange, usage: Usage | None, failed: bool) -> CallRe
 def attempts_of(exchange: Exchange, error: str | None) -> list[Attempt]:
     """Whom an exchange that is over has asked; `error` is why the last of them, who answered, broke off."""
     attempts = list(exchange.failures or ())
-    if exchange.serving is not None:
-        serving, now_s = exchange.serving, clock.monotonic_s()
+    serving = exchange.serving
+    if exchange.cache in ("miss", "bypass"):
+        serving = exchange.deployment  # the call that is made for a cache serves nobody but it
+    if serving is not None:
+        now_s = clock.monotonic_s()
         attempts.append(Attempt(serving.id, serving.provider.name, serving.model, exchange.asked_s, now_s, error))
     return attempts
 

@@ -70,11 +70,13 @@ class AnswerCache:
         listener = Listener(live, exchange.speaks.stream_encoder(request, exchange.losses))
         streams = False
         try:
-            await begun(live)
+            try:
+                await begun(live)
+            finally:
+                _learn(exchange, live, joins=joins)
             status: Status = "join" if joins else live.status
             exchange.cache = status
             policy.counts[status] += 1
-            exchange.deployment, exchange.attempts, exchange.trace = live.deployment, live.attempts, live.trace
             for loss in live.losses:
                 exchange.losses.add(loss.field, loss.reason, loss.severity)
             if exchange.strict:
@@ -93,6 +95,7 @@ class AnswerCache:
         live = Live()
         # A copy: the call outlives its caller where others listen.
         asking = msgspec.structs.replace(exchange, losses=Losses(), reservation=None, listener=live)
+        live.asked = asking
         ttl_s = min(policy.ttl_s, control.ttl_s or policy.ttl_s) if control.store else None
         if control.read:
             self._lives[key] = live
@@ -147,7 +150,6 @@ class AnswerCache:
         stream: Stream | None = None
         try:
             answer = await self._ask(exchange, route)
-            live.trace = exchange.trace
             live.open(exchange.deployment, exchange.attempts, exchange.losses)
             if isinstance(answer, Whole):
                 self._settlement.served(exchange, answer.usage, failed=False)
@@ -182,6 +184,17 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
+
+
+def _learn(exchange: Exchange, live: Live, *, joins: bool) -> None:
+    """What has become of the call that was made for this caller, or for the one that it has joined."""
+    asked = live.asked
+    assert asked is not None, "there is a call for every answer"
+    exchange.deployment = live.deployment or asked.deployment
+    exchange.attempts = live.attempts or asked.attempts
+    exchange.trace = asked.trace
+    if not joins:
+        exchange.failures, exchange.asked_s, exchange.first_s = asked.failures, asked.asked_s, asked.first_s
 
 
 def _named(route: Route, name: str | None) -> Deployment | None:

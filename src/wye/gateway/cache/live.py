@@ -15,7 +15,7 @@ from wye.canon.usage import Usage
 from wye.dialects.dialect import StreamEncoder
 from wye.gateway.cache.control import Status
 from wye.gateway.deployment import Deployment
-from wye.gateway.exchange import Outlet
+from wye.gateway.exchange import Exchange, Outlet
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, WyeError
 
@@ -30,11 +30,12 @@ class Live:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.opened = False
-        """Whether the answer has begun well; then the next four are known."""
+        """Whether the answer has begun well; then the next three are known."""
         self.deployment: Deployment | None = None
         self.attempts = 0
         self.losses = Losses()
-        self.trace: list[str] | None = None
+        self.asked: Exchange | None = None
+        """The call that is made for it here."""
         self.status: Status = "miss"
         """What its first caller is told: the answer may be kept, or under way at another replica."""
         self.done = False
