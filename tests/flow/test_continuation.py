@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -27,6 +29,14 @@ from tests.flow.streams import (
 )
 from wye.testing.fake import FakeAnswer, FakeUpstream, json_body
 from wye.testing.server import WyeServer
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
 
 Serve = Callable[..., WyeServer]
 CLAUDE = {"provider": "claude", "model": "claude-sonnet-4-5"}
@@ -59,7 +69,7 @@ def serve(upstream: FakeUpstream, claude: FakeUpstream) -> Iterator[Serve]:
                 "chat": streams.provider("chat", claude),
             }
             clocks = {"connect_s": 1, "headers_s": 1, "first_token_s": 1, "gap_s": 0.4}
-            rest = [{**other, "weight": 0, "clocks": clocks} for other in others or (CLAUDE,)]
+            rest = [{"clocks": clocks, **other, "weight": 0} for other in others or (CLAUDE,)]
             deployments = [{**streams.deployment(kind, "first"), "clocks": clocks}, *rest]
             routes = {"m": {"deployments": deployments, "retries": 0, "continue_after_cut": True, **route}}
             return stack.enter_context(
@@ -353,6 +363,29 @@ def test_what_goes_on_with_another_kind_of_part_ends_the_text_first(
     ]
     assert kinds == [(f"content_block_{what}", index) for index in (0, 1) for what in ("start", "stop")]
     assert (heard.text, heard.complete) == ("Hello", True)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it goes on", "while it goes on"])
+def test_who_leaves_frees_the_one_that_goes_on(
+    begun: bool, serve: Serve, upstream: FakeUpstream, claude: FakeUpstream
+) -> None:
+    upstream.queue.append(CUTS["cut"]("chat"))
+    hangs = FakeAnswer([], head=False, end="hang")
+    claude.queue.append(stream("messages", [*PRELUDE["messages"], *text("messages", " th"), 30.0]) if begun else hangs)
+    server = serve("chat", {**CLAUDE, "clocks": {}})
+    path, body = question("messages")
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        response = connection.getresponse()
+        heard = b""
+        while (b" th" if begun else b"lo") not in heard:
+            heard += response.read1()
+        until(lambda: len(claude.requests) == 1)
+        response.close()
+    until(lambda: claude.left == 1)
+    until(lambda: server.app.pipeline.settlement.running == 0)
+    stats = json.loads(wire.call(server.url, "/stats")[2])["routes"]["m"]["deployments"]
+    assert [d["running"] for d in stats] == [0, 0]
 
 
 def test_what_was_joined_is_kept_whole(serve: Serve, upstream: FakeUpstream, claude: FakeUpstream) -> None:

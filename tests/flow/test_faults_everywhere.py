@@ -338,6 +338,7 @@ def test_who_leaves_frees_the_upstream_within_a_second(
         "local": {"enabled": False},
         "providers": {"first": streams.provider(kind, upstream)},
         "routes": {"m": {"deployments": [streams.deployment(kind, "first")]}},
+        "limits": {"concurrent": 1},
     }
     path, body = question(caller)
     with WyeServer(config) as server:
@@ -354,6 +355,8 @@ def test_who_leaves_frees_the_upstream_within_a_second(
         _until(lambda: upstream.left == 1)
         assert time.monotonic() - left_s < 1
         _until(lambda: server.app.pipeline.settlement.running == 0)
+        upstream.queue.append(stream(kind, [*WHOLE[kind]]))
+        assert call(server, caller)[0] == 200
 
 
 def _until(happened: Callable[[], bool]) -> None:
