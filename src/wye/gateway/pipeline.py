@@ -223,7 +223,7 @@ class Pipeline:
             if answer is not None:
                 exchange.serving = deployment
                 exchange.first_s = latency_s = clock.monotonic_s() - started_s
-                health.answered(latency_s)
+                health.answered(latency_s, started_s + latency_s)
                 if exchange.trace is not None:
                     exchange.note(f"{deployment.id} began to answer after {latency_s:.3f} s")
                 return answer

@@ -10,6 +10,7 @@ from wye.kernel.errors import QueueFull, UpstreamError, WyeError
 from wye.ports.transport import HeaderMap
 
 _WEIGHT_OF_THE_LATEST = 0.3
+_KNOWN_FOR_S = 60.0
 
 
 class Health:
@@ -26,6 +27,7 @@ class Health:
         "last_error",
         "latency_s",
         "limited_until_s",
+        "measured_s",
         "open_until_s",
         "probe_until_s",
         "running",
@@ -40,6 +42,8 @@ class Health:
         self.running = 0
         self.latency_s: float | None = None
         """To the beginning of an answer, on average, the latest counting most."""
+        self.measured_s = -inf
+        """When it was last measured."""
         self.open_until_s = 0.0
         """On the monotonic clock; 0 while the circuit is closed."""
         self.probe_until_s = 0.0
@@ -86,15 +90,20 @@ class Health:
         if self.open_until_s:
             self.probe_until_s = now_s + self.cooldown_s
 
-    def answered(self, latency_s: float) -> None:
+    def answered(self, latency_s: float, now_s: float) -> None:
         """An answer has begun well."""
         self.fails = 0
         if self.open_until_s:
             self.open_until_s = 0.0
             self._tell()
         self.probe_until_s = 0.0
-        known = self.latency_s
+        known = self.latency_known(now_s)
+        self.measured_s = now_s
         self.latency_s = latency_s if known is None else known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
+
+    def latency_known(self, now_s: float) -> float | None:
+        """None too where it was measured so long ago that it may be different now."""
+        return self.latency_s if now_s - self.measured_s < _KNOWN_FOR_S else None
 
     def failed(self, error: WyeError, now_s: float) -> None:
         """A call failed for a reason of the deployment's own."""

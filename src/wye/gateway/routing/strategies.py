@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal
 
 from wye.gateway.deployment import Deployment, Order
+from wye.kernel import clock
 
 Strategy = Literal["weighted", "least_busy", "lowest_latency", "priority"]
 
@@ -50,8 +51,11 @@ def by_load(deployments: Sequence[Deployment]) -> list[Deployment]:
 
 
 def by_latency(deployments: Sequence[Deployment]) -> list[Deployment]:
-    """The quickest first; one that is not known yet is tried at once, but not by all at the same time."""
-    return sorted(
-        deployments,
-        key=lambda d: (inf if d.health.running else -1.0) if d.health.latency_s is None else d.health.latency_s,
-    )
+    """The quickest first; one that is not known, or no longer, is tried at once, but not by all at the same time."""
+    now_s = clock.monotonic_s()
+
+    def latency_s(deployment: Deployment) -> float:
+        known = deployment.health.latency_known(now_s)
+        return known if known is not None else inf if deployment.health.running else -1.0
+
+    return sorted(deployments, key=latency_s)

@@ -29,7 +29,7 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
 
 def test_a_success_between_them_closes_the_count() -> None:
     health = broken(fails=1)
-    health.answered(0.1)
+    health.answered(0.1, 130.0)
     health.failed(DOWN, 100.0)
     assert health.usable(100.0)
 
@@ -40,7 +40,7 @@ def test_after_the_cooldown_one_call_tries_and_the_others_wait_for_it() -> None:
     health.begin(130.0)
     assert not health.usable(130.0)
     assert health.state(130.0) == "probing"
-    health.answered(0.1)
+    health.answered(0.1, 130.0)
     health.end()
     assert health.usable(130.0)
     assert health.state(130.0) == "ok"
@@ -53,7 +53,7 @@ def test_a_probe_that_hangs_lets_another_try_after_a_while() -> None:
     assert health.usable_in_s(150.0) == 10.0
     assert health.usable(160.0)
     health.begin(160.0)
-    health.answered(0.1)
+    health.answered(0.1, 130.0)
     assert health.state(160.0) == "ok"
 
 
@@ -108,10 +108,14 @@ def test_headers_that_say_empty_rest_it_until_the_reset() -> None:
 
 def test_latency_is_an_average_in_which_the_latest_counts_most() -> None:
     health = Health()
-    health.answered(1.0)
+    health.answered(1.0, 100.0)
     assert health.latency_s == 1.0
-    health.answered(2.0)
+    health.answered(2.0, 110.0)
     assert health.latency_s == pytest.approx(1.3)
+    assert health.latency_known(169.0) == health.latency_s
+    assert health.latency_known(171.0) is None
+    health.answered(9.0, 171.0)
+    assert health.latency_s == 9.0
 
 
 def test_the_last_error_is_told_in_short() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.gateway.routing.doubles import deployment
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.routing.strategies import Strategy, order_by
+from wye.kernel import clock
 from wye.kernel.errors import ConnectFailed, NoDeployment, UpstreamRefused
 
 
@@ -61,14 +62,25 @@ def test_the_least_busy_for_its_weight() -> None:
     assert firsts(made, 1) == ["small"]
 
 
-def test_the_quickest_and_those_nobody_knows_one_call_each() -> None:
+def test_the_quickest_and_those_nobody_knows_one_call_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "monotonic_s", lambda: 100.0)
     slow, quick, new = deployment("slow"), deployment("quick"), deployment("new")
-    slow.health.answered(2.0)
-    quick.health.answered(1.0)
+    slow.health.answered(2.0, 100.0)
+    quick.health.answered(1.0, 100.0)
     made = route(slow, quick, new, strategy="lowest_latency")
-    assert [d.provider.name for d in made.plan(0.0, 1)] == ["new", "quick", "slow"]
-    new.health.begin(0.0)
-    assert [d.provider.name for d in made.plan(0.0, 1)] == ["quick", "slow", "new"]
+    assert [d.provider.name for d in made.plan(100.0, 1)] == ["new", "quick", "slow"]
+    new.health.begin(100.0)
+    assert [d.provider.name for d in made.plan(100.0, 1)] == ["quick", "slow", "new"]
+
+
+def test_who_was_slow_a_while_ago_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick = deployment("slow"), deployment("quick")
+    slow.health.answered(9.0, 0.0)
+    quick.health.answered(1.0, 50.0)
+    made = route(quick, slow, strategy="lowest_latency")
+    for now_s, first in ((59.0, "quick"), (61.0, "slow")):
+        monkeypatch.setattr(clock, "monotonic_s", lambda now_s=now_s: now_s)
+        assert firsts(made, 1) == [first]
 
 
 def test_the_order_of_the_file() -> None:
