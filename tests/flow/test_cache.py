@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from tests import wire
 from tests.flow.conftest import Start
 from wye.kernel.eventstream import EventStreamDecoder
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
 
 CACHED: dict[str, Any] = {"cache": {"ttl_s": 60}}
@@ -150,14 +151,39 @@ def test_a_whole_answer_is_told_as_a_body_and_as_a_stream(
     assert len(upstream.requests) == 1
 
 
+class Held(list[Any]):
+    """An upstream's pieces, of which it says no more than the beginning before `come` is true, and a while longer."""
+
+    come: Callable[[], bool]
+    longer_s: float
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self[:5]
+        until_s = time.monotonic() + 20
+        while not self.come() and time.monotonic() < until_s:
+            yield 0.01
+        yield self.longer_s
+        for piece in self[5:]:
+            yield from (0.01, piece)
+
+
+def held(pieces: list[bytes], come: Callable[[], bool], longer_s: float = 0.05) -> FakeAnswer:
+    found = Held(pieces)
+    found.come, found.longer_s = come, longer_s
+    return FakeAnswer(found, headers={"content-type": "text/event-stream"})
+
+
+def under_way(*servers: WyeServer) -> int:
+    return sum(server.app.pipeline.settlement.running for server in servers)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("kind", UPSTREAMS)
 def test_fifty_at_once_make_one_call_and_all_hear_the_same(
     kind: str, dialect: str, start: Start, upstream: FakeUpstream
 ) -> None:
-    slowly = [part for piece in UPSTREAMS[kind] for part in (piece, 0.05)]
-    upstream.script = lambda request: event_stream(slowly)
-    server = cached(start, kind, upstream)
+    server = cached(start, kind, upstream, clocks={"gap_s": 30})
+    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: under_way(server) == 50)
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: ask(server, dialect, stream=True), range(50)))
     assert len(upstream.requests) == 1

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, text_of
+from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, held, text_of, under_way
 from tests.valkey import Valkey
 from wye.testing.fake import FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
@@ -79,9 +79,8 @@ def test_what_one_has_asked_the_other_tells(
 def test_fifty_at_once_at_both_make_one_call(
     kind: str, dialect: str, replicas: Replicas, redis_url: str, upstream: FakeUpstream
 ) -> None:
-    slowly = [part for piece in UPSTREAMS[kind] for part in (piece, 0.1)]
-    upstream.script = lambda request: event_stream(slowly)
     pair = replicas(redis_url, (kind, upstream), cache={})
+    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: under_way(*pair) == 50, longer_s=0.5)
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda i: ask(pair[i % 2], dialect, stream=True), range(50)))
     assert len(upstream.requests) == 1
