@@ -200,7 +200,7 @@ def test_the_upstreams_own_time_is_waited_for(caller: str, upstream: FakeUpstrea
     with WyeServer(config) as server:
         begun_s = time.monotonic()
         status, headers, body = call(server, caller)
-        assert 1.0 <= time.monotonic() - begun_s < 2.5
+        assert 1.0 <= time.monotonic() - begun_s < 6
     assert (status, hear(caller, body).text, headers["x-wye-attempts"]) == (200, TEXT, "2")
     assert len(upstream.requests) == 2
 
@@ -239,7 +239,7 @@ def test_who_always_has_too_much_is_asked_ever_more_slowly(caller: str, behind: 
     begun_s = time.monotonic()
     status, headers, body = call(server, caller, "patient")
     assert (status, headers["x-wye-attempts"]) == (429, "3")
-    assert 0.6 <= time.monotonic() - begun_s < 3
+    assert 0.6 <= time.monotonic() - begun_s < 6
     assert "slow" in body.decode()
 
 
