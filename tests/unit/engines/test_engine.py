@@ -246,7 +246,7 @@ async def test_preloading_happens_in_the_background_and_keeps_its_failure(make: 
     files.held.clear()
     engine = make(preload=["good", "missing"])
     await engine.start()
-    assert status(engine, "good") == ("available", None)
+    assert [status(engine, name) for name in ("good", "missing")] == [("loading", None)] * 2, "each has its turn"
     files.held.set()
     await until(lambda: status(engine, "good")[0] == "loaded" and status(engine, "missing")[0] == "failed")
     assert "wye models pull missing" in str(status(engine, "missing")[1])

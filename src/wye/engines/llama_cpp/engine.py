@@ -76,7 +76,7 @@ class LlamaCppEngine:
         self._slots = slots
         self._context_length = context_length
         self._memory_limit_bytes = memory_limit_bytes or usable_memory_bytes() * 3 // 4
-        self._preload = preload or []
+        self._preload = list(dict.fromkeys(preload or []))
         for name in self._preload:
             if name not in cards:
                 raise ConfigError(f"local.preload: {name!r} is not a local model; known: {', '.join(cards)}")
@@ -85,16 +85,14 @@ class LlamaCppEngine:
         """Why a model could not even be tried."""
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
-        self._preloading: set[asyncio.Task[None]] = set()
+        self._preloading: dict[str, asyncio.Task[None]] = {}
         self._folder: Path | None = None
         self._numbers = itertools.count()
 
     async def start(self) -> None:
         self._closed = False
         for name in self._preload:
-            task = asyncio.create_task(self._load_in_background(name))
-            self._preloading.add(task)
-            task.add_done_callback(self._preloading.discard)
+            self._preloading[name] = asyncio.create_task(self._load_in_background(name))
 
     def models(self) -> list[LocalModel]:
         return [self._describe(card) for card in self._cards.values()]
@@ -121,7 +119,7 @@ class LlamaCppEngine:
 
     async def close(self) -> None:
         self._closed = True
-        preloading = list(self._preloading)
+        preloading = list(self._preloading.values())
         for task in preloading:
             task.cancel()
         await asyncio.gather(
@@ -140,6 +138,8 @@ class LlamaCppEngine:
             except WyeError as error:
                 log.warning("%s", error.message)
                 raise
+            finally:
+                self._preloading.pop(model, None)
 
     def _card(self, model: str) -> ModelCard:
         card = self._cards.get(model)
@@ -169,6 +169,8 @@ class LlamaCppEngine:
         )
 
     def _at_hand(self, card: ModelCard) -> ModelStatus:
+        if card.id in self._preloading:
+            return "loading"  # its turn comes
         return "available" if self._weights.is_here(card) else "absent"
 
     async def _prepare(self, card: ModelCard) -> _Loaded:
