@@ -195,14 +195,14 @@ def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, s
 
 def _panels(config: Config, engine: Engine | None, demand_room: Callable[[Collection[str]], None]) -> LatePanels:
     """Those that are asked for by the names of modes and presets, or by a request's `orchestration_mode`."""
-    section = config.orchestration
+    section, aliases = config.orchestration, config.local.aliases
 
     def load() -> Panels:
         from wye.orchestration.panel import ModelPanels  # noqa: PLC0415 - imported when first asked for
         from wye.orchestration.plan import Bounds, Candidate  # noqa: PLC0415
 
         def at_hand() -> list[Candidate]:
-            models = engine.models() if engine is not None else []
+            models = [model for model in (engine.models() if engine is not None else []) if model.id not in aliases]
             roles = {model.id: model.roles for model in models}
             named = section.models or [model.id for model in models if model.status == "loaded"]
             return [Candidate(name, roles.get(name, ())) for name in named]

@@ -16,5 +16,4 @@ async def debate(run: Run) -> None:
         "agreement_score": round(agreement, 3),
         "confidence": round(agreement * len(answers) / len(run.plan.models), 3),
     }
-    step = "Give the one best answer."
-    await join(run, answers, "reconcile", prompts.RECONCILER, step, facts)
+    await join(run, answers, "reconcile", prompts.RECONCILER, prompts.ANSWER, facts)

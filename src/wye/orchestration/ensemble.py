@@ -20,5 +20,5 @@ async def ensemble(run: Run) -> None:
     for each in apart:
         first, second = (number[model] for model in each.models)
         consensus.append(prompts.APART.format(first=first, second=second))
-    step = " ".join([*consensus, "Join the answers into one."])
+    step = " ".join([*consensus, prompts.ANSWER])
     await join(run, answers, "synthesize", prompts.SYNTHESIZER, step, facts)

@@ -50,13 +50,14 @@ class Handoff(msgspec.Struct):
     """The conversation before the question, a turn each."""
 
     def text(self) -> str:
+        # What is asked comes last: small models answer what they have read last.
         sections = [
-            (prompts.GOAL, [self.goal]),
             (prompts.CONSTRAINTS, self.constraints),
             (prompts.DECISIONS, [f"- {decision}" for decision in self.decisions]),
             (prompts.OPEN_ERRORS, [f"- {problem}" for problem in self.open_errors]),
             (prompts.CONTEXT, self.context),
             *((f"# {section.title}", [section.text]) for section in self.work),
+            (prompts.GOAL, [self.goal]),
             (prompts.STEP, [self.step]),
         ]
         return "\n\n".join(f"{title}\n{chr(10).join(lines)}" for title, lines in sections if lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wye.kernel.errors import WyeError
+from wye.orchestration import prompts
 from wye.orchestration.agreement import most_agreed
 from wye.orchestration.handoff import Section
 from wye.orchestration.run import Facts, Failed, Run
@@ -17,7 +18,7 @@ async def join(run: Run, answers: list[tuple[str, str]], name: str, instructions
         await run.tell(answers[0][1], "stop", {**facts, "agreement_score": None})
         return
     model = answers[0][0]
-    work = [Section(f"Answer {i}", text) for i, (_, text) in enumerate(answers, 1)]
+    work = [Section(prompts.NOTES_OF.format(number=i), text) for i, (_, text) in enumerate(answers, 1)]
     handoff = replace(run.handoff, step=step, work=work)
     try:
         await run.hand_on(name, model, instructions, handoff, last=facts)

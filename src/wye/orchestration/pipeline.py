@@ -25,7 +25,7 @@ async def pipeline(run: Run) -> None:
         instructions = _INSTRUCTIONS[stage]
         try:
             if not is_last:
-                said = await run.hand_on(stage, model, f"{instructions}\n{prompts.NOTES}", handoff)
+                said = await run.hand_on(stage, model, f"{instructions}\n{prompts.STAGE_NOTES}", handoff)
                 refined, decisions, problems = notes_of(said)
                 text = refined or text
                 handoff = replace(handoff, decisions=[*handoff.decisions, *decisions], open_errors=problems)

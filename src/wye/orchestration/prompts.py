@@ -14,15 +14,17 @@ REVISER = (
     "whole improved answer alone: no remarks about the review."
 )
 RECONCILER = (
-    "Several models answered the same question, without seeing each other. Weigh their answers: keep what they agree "
-    "on, decide where they differ, and leave out what is wrong. Reply with the one best answer alone: no remarks about "
-    "the answers that you were given."
+    "You answer a question. Several models have answered it already, without seeing each other: their answers are your "
+    "notes. Keep what they agree on, decide where they differ, and leave out what is wrong. Reply with the answer to "
+    "the question itself, in full, and nothing about the notes."
 )
 SYNTHESIZER = (
-    "Several models answered the same question, without seeing each other. Join what is right in their answers into "
-    "one complete answer. Where they disagree, prefer what most of them say. Reply with that answer alone: no remarks "
-    "about the answers that you were given."
+    "You answer a question. Several models have answered it already, without seeing each other: their answers are your "
+    "notes. Join what is right in them into one complete answer; where they disagree, prefer what most of them say. "
+    "Reply with the answer to the question itself, in full, and nothing about the notes."
 )
+ANSWER = "Answer the question, in full."
+NOTES_OF = "Notes of model {number}"
 
 REFINE = (
     "You refine a draft: correct it, make it clearer and more complete, and keep what is good. Reply with the whole "
@@ -36,7 +38,7 @@ EXPAND = (
     "You finish a text: add the details, examples and explanations that its goal still misses, and keep what is there. "
     "Reply with the whole text alone."
 )
-NOTES = (
+STAGE_NOTES = (
     "After the text you may add lines that only the next step reads: 'DECISION: ' and a choice that it must keep, or "
     "'OPEN: ' and a problem that you could not solve."
 )
@@ -49,5 +51,5 @@ DECISIONS = "# Decisions"
 OPEN_ERRORS = "# Open problems"
 CONTEXT = "# Earlier in the conversation"
 ISSUES = "What the reviewer found:"
-CONSENSUS = "The answers agree by {agreement:.0%} of their words."
-APART = "Answers {first} and {second} have little in common."
+CONSENSUS = "The notes agree by {agreement:.0%} of their words."
+APART = "Those of models {first} and {second} have little in common."

@@ -16,6 +16,7 @@ from wye.canon.response import ChatResponse, FinishReason
 from wye.canon.usage import Usage, total_of
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, ClockExpired, LimitExceeded, WyeError
+from wye.kernel.ids import new_id
 from wye.orchestration.handoff import Handoff, begin, fit, tokens_of
 from wye.orchestration.plan import Plan
 from wye.orchestration.reasoning import without_reasoning
@@ -93,7 +94,7 @@ class Run:
 
     def start(self) -> None:
         """Say that the answer begins. From now on what goes wrong can only end it."""
-        self._audience.hear(Start("", self._name, clock.unix_s()))
+        self._audience.hear(Start(new_id("chatcmpl-"), self._name, clock.unix_s()))
 
     async def answer_as_asked(self, step: str, model: str, *, last: Facts | None = None) -> str:
         """Put the caller's own messages to a model, and give back its text. Raises WyeError.

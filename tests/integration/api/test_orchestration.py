@@ -47,6 +47,7 @@ def test_openai_chat(mode: str, stream: bool, url: str) -> None:
     model = f"{mode}:quick+deep"
     if not stream:
         whole = client.chat.completions.create(model=model, messages=messages)
+        assert whole.id
         assert whole.usage is not None
         extra: Any = whole.model_extra
         usage, text = whole.usage, whole.choices[0].message.content or ""

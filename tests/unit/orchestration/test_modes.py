@@ -149,7 +149,7 @@ async def test_an_ensemble_is_told_the_consensus_and_who_is_apart() -> None:
         {"models": ["a", "c"], "agreement": 0.0},
         {"models": ["b", "c"], "agreement": 0.0},
     ]
-    assert "Answers 1 and 3 have little in common." in models.prompt(3)
+    assert "Those of models 1 and 3 have little in common." in models.prompt(3)
     assert "agree by 33%" in models.prompt(3)
 
 

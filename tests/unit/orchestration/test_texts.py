@@ -83,8 +83,8 @@ def handoff(**members: list[str] | str) -> Handoff:
 def test_a_handover_that_fits_is_said_whole() -> None:
     fitted = fit(handoff(decisions=["metres"], open_errors=["year"], work=[Section("Draft", "text")]), 1000, "do")
     assert fitted.text == (
-        "# Goal\ngoal\n\n# Constraints\nbe brief\n\n# Decisions\n- metres\n\n# Open problems\n- year\n\n"
-        "# Draft\ntext\n\n# Your step\nstep"
+        "# Constraints\nbe brief\n\n# Decisions\n- metres\n\n# Open problems\n- year\n\n# Draft\ntext\n\n"
+        "# Goal\ngoal\n\n# Your step\nstep"
     )
     assert fitted.left_out == []
     assert fit(handoff(), None, "do").tokens == fit(handoff(), 10_000, "do").tokens
