@@ -13,6 +13,7 @@ import anthropic
 import openai
 import pytest
 
+from tests import wire
 from tests.e2e.conftest import MODEL
 from wye.testing.server import WyeServer
 
@@ -40,7 +41,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         second = "again"
         local["files"] = {second: str(Path(package.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf")}
     bounds = {"max_rounds": 1}
-    with WyeServer({"home": str(home), "local": {**local, "preload": []}, "orchestration": bounds}) as server:
+    local["preload"] = [MODEL, second]
+    with WyeServer({"home": str(home), "local": local, "orchestration": bounds}) as server:
+        for model in local["preload"]:
+            assert wire.call(server.url, f"/v1/models/{model}/load", {})[0] == 200
         yield server.url, second
 
 
@@ -59,7 +63,7 @@ def check(mode: str, second: str, text: str, usage: tuple[int, int], told: Any) 
 @pytest.mark.parametrize(("mode", "stream"), [("critique", False), ("debate", True)])
 def test_openais_client(mode: str, stream: bool, house: tuple[str, str]) -> None:
     url, second = house
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=90)
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=300)
     asked = {**ASKED, "model": f"{mode}:{second}+{MODEL}", "temperature": 0, "seed": 1}
     if not stream:
         whole = client.chat.completions.create(**asked)
@@ -80,7 +84,7 @@ def test_openais_client(mode: str, stream: bool, house: tuple[str, str]) -> None
 @pytest.mark.parametrize(("mode", "stream"), [("pipeline", True), ("ensemble", False)])
 def test_anthropics_client(mode: str, stream: bool, house: tuple[str, str]) -> None:
     url, second = house
-    client = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=90)
+    client = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, timeout=300)
     asked: Any = {**ASKED, "model": f"{mode}:{MODEL}+{second}"}
     told: Any
     if not stream:
