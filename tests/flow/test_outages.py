@@ -85,7 +85,7 @@ def test_a_failover_is_the_callers_gain_and_nobodys_bill(
     """The fallback's model and figures are told; what failed counts as a failure, without tokens."""
     upstream.script = lambda request: stream("chat", [wire.OPENAI_ROLE, wire.OPENAI_USAGE_CHUNK], end="cut")
     second.script = well
-    with serve(upstream, second, route={"retries": 0}, limits={"tokens_per_minute": 1000}) as server:
+    with serve(upstream, second, route={"retries": 0}, limits={"tokens_per_minute": 100}) as server:
         more = {"stream_options": {"include_usage": True}} if caller == "chat" else {}
         _, headers, body = wire.call(server.url, *question(caller, **more))
         heard = hear(caller, body)
@@ -95,7 +95,8 @@ def test_a_failover_is_the_callers_gain_and_nobodys_bill(
         path, asked = question(caller, stream=False)
         _, headers, _ = wire.call(server.url, path, asked)
         reserved = len(json.dumps(asked)) // 4
-        assert int(headers["x-ratelimit-remaining-tokens"]) == 1000 - 14 - reserved
+        left = int(headers["x-ratelimit-remaining-tokens"])
+        assert 100 - 14 - reserved <= left < 100 - reserved  # about two come back in a second
         deployments = json.loads(wire.call(server.url, "/stats")[2])["routes"]["m"]["deployments"]
         told = [[d[name] for name in ("requests", "failures", "input_tokens", "output_tokens")] for d in deployments]
         assert told == [[2, 2, 0, 0], [2, 0, 22, 6]]
