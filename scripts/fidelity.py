@@ -1,6 +1,7 @@
 """Writes docs/fidelity.md: what of each dialect is carried in each other one, and why not where it is not.
 
 To be run as `python -m scripts.fidelity`. `--check` writes nothing and fails when the page is not what it would write.
+`--mutate` takes each member of each dialect off the wire instead (a minute or two), and tells which are not missed.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.fidelity import matrix
+from tests.fidelity import matrix, mutations
 from tests.fidelity.corpus import Kind
 from tests.fidelity.errors import TYPES, Types
 from tests.fidelity.facts import FEATURES
+from tests.fidelity.redundant import REDUNDANT, row_of
 from tests.fidelity.turns import FEATURES as FEATURES_BACK
 from tests.fidelity.turns import REPLAY
 from wye.dialects.registry import DIALECTS
@@ -35,7 +37,8 @@ the corpus says in each dialect, in requests, answers and streams, is said in ea
 | · | nothing to say: the first dialect has no words for it |
 
 There is no sign for what gets lost silently: every cell is a test, which fails on it. `make fidelity` writes this page;
-the tests are in `tests/fidelity`. Dialects of Bedrock's InvokeModel are named by their model family.
+the tests are in `tests/fidelity`. They are tested too: `make fidelity ARGS=--mutate` takes each member of each dialect
+off the wire, and one of them must fail. Dialects of Bedrock's InvokeModel are named by their model family.
 
 """
 
@@ -185,7 +188,28 @@ def page() -> str:
     return "".join([*parts, TURNS, turns(), "\n", ERRORS, errors(), "\n", WHY, reasons()])
 
 
+def mutate() -> int:
+    """Which members no fact needs; 1 when any of them has no reason for that, or a reason stands for none."""
+    unused, wrong, taken, spared = set(REDUNDANT), 0, 0, 0
+    for dialect in DIALECTS:
+        for kind in matrix.KINDS:
+            found = mutations.survivors(dialect, kind)
+            unexplained = [member for member in found if row_of(f"{dialect} {kind} {member}") is None]
+            unused -= {row_of(f"{dialect} {kind} {member}") for member in found}
+            taken, spared = taken + len(mutations.members(dialect, kind)), spared + len(found)
+            wrong += len(unexplained)
+            print(f"{dialect} {kind}: {len(mutations.members(dialect, kind))} members, {len(found)} of them redundant")
+            for member in unexplained:
+                print(f"  not missed, and no reason given: {member}")
+    print(f"{taken} members taken off the wire: {taken - spared} missed, {spared} redundant, {wrong} unexplained")
+    for row in sorted(unused):
+        print(f"a reason for nothing: {row}")
+    return 1 if wrong or unused else 0
+
+
 def main() -> int:
+    if "--mutate" in sys.argv:
+        return mutate()
     fresh = page()
     if "--check" in sys.argv:
         same = TARGET.exists() and TARGET.read_text() == fresh

@@ -245,6 +245,10 @@ def _value(value: Any, at: str, of: tuple[str, ...], feature: str, member: str) 
             yield from _extras(extras or {}, at, of)
         case Text():
             yield from _members(value, at, of, feature)
+        case CacheMark():
+            own = (*of, *_identity(value))
+            yield Fact("cache_marks", at, own, "mark", True)
+            yield from _members(value, at, own, "cache_marks")
         case msgspec.Struct():
             mine = _BY_TYPE.get(type(value), feature)
             # What a tool gave is a tool's result, whatever it is made of.

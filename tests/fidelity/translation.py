@@ -21,10 +21,20 @@ from wye.canon.response import ChatResponse
 from wye.canon.seal import unseal
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, Quirks, demand_whole
-from wye.kernel import json
+from wye.kernel import json, sse
 from wye.kernel.errors import BadRequest, Unprocessable, UpstreamRefused, WyeError
+from wye.kernel.sse import SseDecoder
 
 State = Literal["carried", "lost", "refused", "silent"]
+
+
+Wire = dict[str, Any]
+"""What goes over the wire at once: a `body` (of a stream, one frame's, under its type) and `headers`."""
+Change = Callable[[Wire], Wire]
+
+
+def as_said(wire: Wire) -> Wire:
+    return wire
 
 
 class Outcome(NamedTuple):
@@ -34,12 +44,12 @@ class Outcome(NamedTuple):
     severity: str = ""
 
 
-def request(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
-    """A request of one dialect, sent to an upstream that speaks another."""
-    return asked_in(one, other, one.decode_request({"model": MODEL, **wire}))
+def request(one: Dialect, other: Dialect, wire: dict[str, Any], change: Change = as_said) -> list[Outcome]:
+    """A request of one dialect, sent to an upstream that speaks another. `change` is what happens on the way there."""
+    return asked_in(one, other, one.decode_request({"model": MODEL, **wire}), change)
 
 
-def asked_in(one: Dialect, other: Dialect, asked: ChatRequest) -> list[Outcome]:
+def asked_in(one: Dialect, other: Dialect, asked: ChatRequest, change: Change = as_said) -> list[Outcome]:
     """A request that was understood, sent on in another dialect. Content that is refused is named, and the rest of the
     request is looked at without it."""
     try:
@@ -63,10 +73,11 @@ def asked_in(one: Dialect, other: Dialect, asked: ChatRequest) -> list[Outcome]:
             outcomes += [Outcome(fact, "refused", error.message) for fact in gone]
             asked = less
         else:
+            sent = change({"body": json.decode(json.encode(said)), "headers": headers})
             if other.model_in_path:
-                said = {**said, "model": asked.model, "stream": asked.stream}
+                sent["body"] |= {"model": asked.model, "stream": asked.stream}
             try:
-                heard = other.decode_request(json.decode(json.encode(said)))
+                heard = other.decode_request(sent["body"])
             except (BadRequest, Unprocessable) as error:
                 # The upstream refuses them as well: a limit of no tokens, a conversation in which nobody speaks.
                 spoken = any(message.role not in ("system", "developer") for message in asked.messages)
@@ -75,7 +86,7 @@ def asked_in(one: Dialect, other: Dialect, asked: ChatRequest) -> list[Outcome]:
                 error.param = "max_tokens" if spoken else "messages"
                 return outcomes + _refused(facts(asked), error)
             if other.headers is not None:
-                heard = other.headers.decode_request(heard, headers)
+                heard = other.headers.decode_request(heard, sent["headers"])
             return outcomes + judged(asked, heard, other, losses)
 
 
@@ -85,22 +96,22 @@ def _refused(asked: list[Fact], error: WyeError) -> list[Outcome]:
     return [Outcome(fact, "refused", error.message) for fact in asked if re.match(rf"{re.escape(at)}(\W|$)", fact.at)]
 
 
-def answer(one: Dialect, other: Dialect, wire: dict[str, Any]) -> list[Outcome]:
+def answer(one: Dialect, other: Dialect, wire: dict[str, Any], change: Change = as_said) -> list[Outcome]:
     """An upstream's whole answer, for a client that speaks another dialect."""
     told = one.decode_response(wire)
     losses = Losses()
     start, headers = in_headers(other, Start("", "", None, told.usage, told.service_tier, told.extras), 5)
     said = other.encode_response(replace(told, service_tier=start.service_tier, extras=start.extras), losses)
-    body = json.decode(json.encode(said))
-    return read(told, other, losses, lambda: beside(other, headers, other.decode_response(body)))
+    sent = change({"body": json.decode(json.encode(said)), "headers": headers})
+    return read(told, other, losses, lambda: beside(other, sent["headers"], other.decode_response(sent["body"])))
 
 
-def stream(one: Dialect, other: Dialect, wire: bytes, size: int = 1 << 20) -> list[Outcome]:
+def stream(one: Dialect, other: Dialect, wire: bytes, change: Change = as_said, size: int = 1 << 20) -> list[Outcome]:
     """An upstream's stream, in pieces of `size` bytes, for a client that speaks another dialect."""
-    return streamed_in(other, events_of(one, wire, size), size)
+    return streamed_in(other, events_of(one, wire, size), size, change)
 
 
-def streamed_in(other: Dialect, events: list[Event], size: int) -> list[Outcome]:
+def streamed_in(other: Dialect, events: list[Event], size: int, change: Change = as_said) -> list[Outcome]:
     """A stream that was understood, told in another dialect and read there in pieces of `size` bytes."""
     other = as_sse(other)
     losses = Losses()
@@ -115,7 +126,22 @@ def streamed_in(other: Dialect, events: list[Event], size: int) -> list[Outcome]
         if isinstance(event, Start):
             told_in_body, headers = in_headers(other, event, None)
         said += encoder.encode(told_in_body)
+    if change is not as_said:
+        said, headers = _changed(said, change), change({"headers": headers})["headers"]
     return read(told, other, losses, lambda: beside(other, headers, fold(events_of(other, said, size))))
+
+
+def _changed(stream: bytes, change: Change) -> bytes:
+    frames: list[bytes] = []
+    for data, name in SseDecoder().feed(stream):
+        try:
+            body = json.decode(data)
+        except json.JsonError:  # the terminator
+            frames.append(sse.frame(data, name))
+            continue
+        kind = name or body.get("type", "frame")
+        frames.append(sse.frame(json.encode(change({kind: body})[kind]), name))
+    return b"".join(frames)
 
 
 def in_headers(dialect: Dialect, start: Start, took_ms: int | None) -> tuple[Start, dict[bytes, bytes]]:
