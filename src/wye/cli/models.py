@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +19,17 @@ _MAX_ANSWER_BYTES = 1024 * 1024
 _server_url = click.option("--server-url", help="The running server. [default: where this configuration serves]")
 _api_key = click.option("--api-key", help="Its key, if it needs one. [default: server.api_key]")
 
+_format = click.option(
+    "--format", "shape", type=click.Choice(["table", "json", "list"]), default="table", help="How to print."
+)
+
 
 @click.group(invoke_without_command=True)
 @config_options
-@click.option("--format", "shape", type=click.Choice(["table", "json", "list"]), default="table", help="How to print.")
+@_format
 @click.pass_context
 def command(ctx: click.Context, config_file: Path | None, env_file: Path | None, shape: str) -> None:
-    """List, fetch, load and unload models. Without a subcommand: list them."""
+    """List, fetch, remove, load and unload models. Without a subcommand: list them."""
     from wye.config.load import load_config
 
     ctx.obj = load_config(file=config_file, env_file=env_file)
@@ -44,6 +49,7 @@ def show(config: Config, shape: str) -> None:
             "title": card.title,
             "size_mb": card.bytes // 1_000_000,
             "context_length": card.context_length,
+            "roles": list(card.roles),
             "licence": card.licence,
             "file": _state(weights, card),
         }
@@ -58,9 +64,10 @@ def show(config: Config, shape: str) -> None:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table("Model", "Title", "MB", "Context", "Licence", "File", box=None, pad_edge=False)
+        table = Table("Model", "Title", "MB", "Context", "Roles", "File", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*map(escape, map(str, row.values())), style=None if row["file"] == "here" else "dim")
+            told = row["id"], row["title"], row["size_mb"], row["context_length"], " ".join(row["roles"]), row["file"]
+            table.add_row(*map(escape, map(str, told)), style=None if row["file"] == "here" else "dim")
         Console().print(table)
 
 
@@ -71,26 +78,62 @@ def _state(weights: Weights, card: ModelCard) -> Literal["here", "absent", "dama
         return "damaged"  # `pull` says what to do about it
 
 
-@command.command()
-@click.argument("model")
+@command.command(name="list")
+@_format
 @click.pass_obj
-def pull(config: Config, model: str) -> None:
-    """Fetch a model's file, with a progress bar; goes on where it was broken off, and checks the hash."""
+def list_(config: Config, shape: str) -> None:
+    """List the models, as `wye models` alone does."""
+    show(config, shape)
+
+
+@command.command()
+@click.argument("models", nargs=-1, required=True)
+@click.pass_obj
+def pull(config: Config, models: tuple[str, ...]) -> None:
+    """Fetch models' files, also all of a preset's (`D3`); goes on where it was broken off, and checks the hash."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from wye.wiring import local_cards, make_weights
+    from wye.wiring import make_weights
+
+    weights = make_weights(config)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    for card in _cards(config, models):
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(card.id, total=card.bytes)
+            path = weights.fetch(card, lambda done, total: progress.update(task, completed=done, total=total))  # noqa: B023 - called within the loop's turn
+        click.echo(f"{card.id} is at {path}")
+
+
+@command.command()
+@click.argument("models", nargs=-1, required=True)
+@click.pass_obj
+def rm(config: Config, models: tuple[str, ...]) -> None:
+    """Remove files that were pulled, whole or broken off."""
+    from wye.wiring import make_weights
+
+    weights = make_weights(config)
+    for card in _cards(config, models):
+        freed = weights.remove(card)
+        click.echo(f"{card.id} is removed ({freed / 1_000_000:.0f} MB)")
+
+
+def _cards(config: Config, names: tuple[str, ...]) -> list[ModelCard]:
+    """Of models and of presets, whose aliases count. Raises ConfigError for a name that is neither."""
+    from wye.catalog.presets import PRESETS
+    from wye.wiring import local_cards
 
     cards = local_cards(config)
-    if model not in cards:
-        raise ConfigError(f"Unknown model {model!r}; known: {', '.join(cards)}")
-    card = cards[model]
-    columns = (TextColumn(card.id), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(card.id, total=card.bytes)
-        path = make_weights(config).fetch(card, lambda done, total: progress.update(task, completed=done, total=total))
-    click.echo(f"{card.id} is at {path}")
+    wanted: dict[str, ModelCard] = {}
+    for name in names:
+        members = PRESETS[name].models if name in PRESETS and name not in cards else (name,)
+        for model in members:
+            known = config.local.aliases.get(model, model)
+            if known not in cards:
+                raise ConfigError(f"Unknown model {model!r}; known: {', '.join(cards)}")
+            wanted[known] = cards[known]
+    return list(wanted.values())
 
 
 @command.command()
@@ -100,7 +143,13 @@ def pull(config: Config, model: str) -> None:
 @click.pass_obj
 def load(config: Config, model: str, server_url: str | None, api_key: str | None) -> None:
     """Load a model in a running server."""
-    click.echo(_ask_server(config, model, "load", server_url, api_key))
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    with console.status(f"loading {escape(model)}") if console.is_terminal else nullcontext():
+        said = _ask_server(config, model, "load", server_url, api_key)
+    click.echo(said)
 
 
 @command.command()

