@@ -21,6 +21,9 @@ from wye.kernel.errors import ConfigError, WyeError
 @click.option("--api-key", help="Key that callers must have. [default: any, or none]")
 @click.option("--rpm", type=click.IntRange(1), help="Calls a minute; more are refused with 429. [default: any number]")
 @click.option("--tag", default="fake", help="Name of this instance, told with every answer. [default: fake]")
+@click.option("--record", type=click.Path(path_type=Path), help="Forward to --to, and record its answers in a file.")
+@click.option("--to", "base_url", help="Address of the server to record.")
+@click.option("--replay", type=click.Path(path_type=Path), help="Answer from a file that was recorded.")
 @click.option("--faults", "list_faults", is_flag=True, help="List the faults there are, and end.")
 def command(
     port: int,
@@ -31,40 +34,68 @@ def command(
     api_key: str | None,
     rpm: int | None,
     tag: str,
+    record: Path | None,
+    base_url: str | None,
+    replay: Path | None,
     list_faults: bool,
 ) -> None:
     """Serve every format of OpenAI, Anthropic and Bedrock without a model.
 
     Answers are made up, always the same, and cost nothing; faults happen on demand.
     """
+    from wye.testing.cassette import Recorder, Replayer
+    from wye.testing.fake import FakeUpstream
     from wye.testing.fake_provider import FakeProvider
     from wye.testing.replies import load_rules
 
     if list_faults:
         _show_faults()
         return
-    try:
-        provider = FakeProvider(
-            load_rules(script) if script else (),
-            port=port,
-            tag=tag,
-            api_key=api_key,
-            fault=fault,
-            latency_s=latency,
-            tokens_per_s=tokens_per_s,
-            requests_per_minute=rpm,
+    if (record is None) is not (base_url is None) or (record and replay):
+        raise ConfigError(
+            "--record FILE needs --to URL, the server whose answers are recorded; --replay FILE stands alone"
         )
-        provider.start()
+    try:
+        if replay is not None:
+            server: FakeUpstream = Replayer(replay, port=port)
+        elif record is not None and base_url is not None:
+            server = Recorder(record, base_url, port=port)
+        else:
+            server = FakeProvider(
+                load_rules(script) if script else (),
+                port=port,
+                tag=tag,
+                api_key=api_key,
+                fault=fault,
+                latency_s=latency,
+                tokens_per_s=tokens_per_s,
+                requests_per_minute=rpm,
+            )
+        server.start()
     except WyeError as error:
         raise ConfigError(error.message) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"{reason}. Choose another port with --port.") from None
     told = told_to_end()
-    for line in greeting(provider.url, keyed=api_key is not None):
+    if isinstance(server, FakeProvider):
+        lines = greeting(server.url, keyed=api_key is not None)
+    else:
+        lines = _of_cassette(server.url, replay, record, base_url)
+    for line in lines:
         click.echo(line)
     told.wait()
-    provider.stop()
+    server.stop()
+
+
+def _of_cassette(url: str, replay: Path | None, record: Path | None, base_url: str | None) -> list[str]:
+    does = f"replays {replay}" if replay is not None else f"records {base_url}"
+    return [
+        f"The cassette on {url} {does}",
+        f"  OpenAI    base_url={url}/v1",
+        f"  Anthropic base_url={url}",
+        f"  log       {replay or record}",
+    ]
 
 
 def told_to_end() -> threading.Event:

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -50,7 +50,7 @@ class FakeAnswer(msgspec.Struct):
     for the caller to leave.
     """
 
-    pieces: list[bytes | float]
+    pieces: list[bytes | float] | AsyncIterator[bytes]
     status: int = 200
     headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     end: End = "clean"
@@ -62,7 +62,7 @@ class FakeAnswer(msgspec.Struct):
     """How long to wait before the head."""
 
 
-Script = Callable[[FakeRequest], FakeAnswer]
+Script = Callable[[FakeRequest], FakeAnswer | Awaitable[FakeAnswer]]
 
 
 def json_body(value: Any, status: int = 200, **headers: str) -> FakeAnswer:
@@ -71,6 +71,15 @@ def json_body(value: Any, status: int = 200, **headers: str) -> FakeAnswer:
 
 def event_stream(pieces: Iterable[bytes | float], end: End = "clean") -> FakeAnswer:
     return FakeAnswer(list(pieces), headers={"content-type": "text/event-stream"}, end=end)
+
+
+async def _each(pieces: list[bytes | float] | AsyncIterator[bytes]) -> AsyncIterator[bytes | float]:
+    if isinstance(pieces, list):
+        for piece in pieces:
+            yield piece
+    else:
+        async for piece in pieces:
+            yield piece
 
 
 class _Refused(Exception):
@@ -183,13 +192,18 @@ class FakeUpstream:
         server.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        """For those that hold more than their connections."""
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
             while request := await self._read(reader, writer):
                 self._remember(request)
-                answer = self.queue.popleft() if self.queue else self.script(request)
+                scripted = self.queue.popleft() if self.queue else self.script(request)
+                answer = scripted if isinstance(scripted, FakeAnswer) else await scripted
                 if not await self._say(answer, reader, writer):
                     break
         except _Refused as refused:
@@ -234,6 +248,7 @@ class FakeUpstream:
     async def _say(self, answer: FakeAnswer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
         chunked = answer.length is None
+        sent = 0
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if answer.head:
@@ -242,8 +257,9 @@ class FakeUpstream:
             writer.write(f"HTTP/1.1 {answer.status} Fake\r\n{lines}{length}\r\n\r\n".encode())
             gone = asyncio.ensure_future(reader.read(1))
             try:
-                for piece in answer.pieces:
+                async for piece in _each(answer.pieces):
                     if isinstance(piece, bytes):
+                        sent += len(piece)
                         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                         await writer.drain()
                     else:
@@ -260,9 +276,7 @@ class FakeUpstream:
                 if chunked:
                     writer.write(b"0\r\n\r\n")
                 await writer.drain()
-                return chunked or answer.length == sum(
-                    len(piece) for piece in answer.pieces if isinstance(piece, bytes)
-                )
+                return chunked or answer.length == sent
             case "cut":
                 return False
             case "reset":

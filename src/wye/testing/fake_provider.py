@@ -33,7 +33,7 @@ from wye.dialects.registry import DIALECTS
 from wye.kernel import clock, sigv4
 from wye.kernel.errors import BadRequest, Forbidden, LimitExceeded, NotFound, Unauthenticated, WyeError
 from wye.kernel.ids import new_id
-from wye.kernel.json import JsonError, JsonObject, decode, decode_body
+from wye.kernel.json import JsonError, JsonObject, decode, decode_body, encode
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
 from wye.testing.faults import Case, fault_named, fault_of_model
 from wye.testing.replies import Call, Rule, check_history, input_tokens, last_said, reply_to, tokens_of
@@ -218,8 +218,7 @@ class FakeProvider(FakeUpstream):
             vectors = [Embedding(_vector(text, asked_for.dimensions or _DIMENSIONS)) for text in asked_for.inputs]
             count = sum(len(tokens_of(text)) if isinstance(text, str) else len(text) for text in asked_for.inputs)
             response = EmbeddingResponse(model=asked_for.model, embeddings=vectors, usage=Usage(count))
-            said = json_body(embeddings.encode_response(asked_for, response, Losses())).pieces[0]
-            assert isinstance(said, bytes)
+            said = encode(embeddings.encode_response(asked_for, response, Losses()))
             headers = {"content-type": "application/json"}
             if embeddings.model_in_path:
                 headers["x-amzn-bedrock-input-token-count"] = str(count)

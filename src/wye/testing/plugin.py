@@ -7,6 +7,7 @@ is not is skipped with its name.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 if TYPE_CHECKING:
+    from wye.testing.cassette import Recorder, Replayer
     from wye.testing.chat_requests import ChatRequestFactory
     from wye.testing.fake_provider import FakeProvider
     from wye.testing.process import WyeProcess
@@ -47,6 +49,7 @@ _PROBE_S = 2.0
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("wye", "Wye's test kit")
     group.addoption("--live-endpoints", action="store_true", help="Run tests marked live, against real providers.")
+    group.addoption("--record-cassettes", action="store_true", help="Ask the real servers, and record their answers.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -89,6 +92,34 @@ def fake_providers() -> Iterator[Callable[[int], list[FakeProvider]]]:
 
     with ExitStack() as stack:
         yield lambda n: [stack.enter_context(FakeProvider(tag=f"fake-{i + 1}")) for i in range(n)]
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Recorder | Replayer]]:
+    """`cassette("https://api.openai.com").url`: that server's answers from `cassettes/` beside the test's file; with
+    --record-cassettes from itself, to be recorded there. A request that was never recorded fails the test, and tells
+    what differs."""
+    from wye.testing.cassette import Recorder, Replayer
+
+    opened: list[Recorder | Replayer] = []
+    with ExitStack() as stack:
+
+        def open_cassette(base_url: str, name: str = "") -> Recorder | Replayer:
+            stem = re.sub(r"[^\w.-]+", "-", name or request.node.name).strip("-")
+            path = request.path.parent / "cassettes" / request.path.stem / f"{stem}.yaml"
+            if request.config.getoption("--record-cassettes"):
+                found: Recorder | Replayer = Recorder(path, base_url)
+            elif path.is_file():
+                found = Replayer(path)
+            else:
+                pytest.fail(f"There is no cassette {path}: record it with --record-cassettes")
+            opened.append(stack.enter_context(found))
+            return found
+
+        yield open_cassette
+    missed = [miss for each in opened for miss in getattr(each, "misses", ())]
+    if missed:
+        pytest.fail("\n".join(missed), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from tests import wire
 from tests.integration.cli.conftest import Run, Serve, says
 from wye.cli.mock import greeting
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.faults import FAULTS
 
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "What is 2+2?"}]}
@@ -71,3 +72,22 @@ def test_a_port_that_is_taken_is_said(here: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         says(here("mock", "--port", port), f"cannot listen on port {port}", "--port")
+
+
+def test_a_session_is_recorded_and_replayed(mock: Serve, folder: Path) -> None:
+    with FakeProvider() as real:
+        recorder = mock("--record", "c.yaml", "--to", f"{real.url}/v1")
+        assert recorder.greeting[0] == f"The cassette on {recorder.url} records {real.url}/v1"
+        assert text_of(recorder.url) == "4"
+        assert recorder.stop() == (0, "")
+    replayer = mock("--replay", "c.yaml")
+    assert text_of(replayer.url) == "4"
+    status, _, said = wire.call(replayer.url, "/v1/chat/completions", {**ASK, "model": "x"})
+    assert (status, b'model: recorded \\"gpt-4o\\", asked \\"x\\"' in said) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--record", "c.yaml"), ("--to", "http://x"), ("--record", "c", "--replay", "d", "--to", "x")]
+)
+def test_a_recording_needs_its_server(arguments: tuple[str, ...], here: Run) -> None:
+    says(here("mock", *arguments), "--record FILE needs --to URL")
