@@ -112,6 +112,11 @@ BROKEN: dict[str, bytes] = {
     "messages": b'event: content_block_delta\ndata: {"type": \n\n',
     "converse": message("contentBlockDelta", b'{"contentBlockIndex": 0, "del'),
 }
+NO_TEXT: dict[str, bytes] = {
+    **{kind: CONTENT[kind][2].replace(b" there", b" th\xffre") for kind in CALLERS},
+    "converse": message("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":" th\xffre"},"p":"abc"}'),
+}
+"""A piece of text that is no UTF-8."""
 TOO_LONG = {
     "chat": "This model's maximum context length is 128000 tokens. Please shorten the messages.",
     "responses": "Your input exceeds the context window of this model.",

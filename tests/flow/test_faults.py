@@ -45,8 +45,9 @@ def test_who_is_told_to_come_back_later_than_a_caller_waits_tells_it(start: Star
         FakeAnswer([b"<html>"], 200, {"content-type": "text/html"}),
         FakeAnswer([b"[]"], 200, {"content-type": "application/json"}),
         FakeAnswer([b'{"id": "x", "choi'], 200, {"content-type": "application/json"}, end="cut"),
+        FakeAnswer([b'{"id": "\xff"}'], 200, {"content-type": "application/json"}),
     ],
-    ids=["error in a 200", "HTML in a 200", "no object", "cut body"],
+    ids=["error in a 200", "HTML in a 200", "no object", "cut body", "no UTF-8"],
 )
 def test_a_200_that_is_no_answer_is_the_failure_that_it_is(
     kind: str, answer: FakeAnswer, start: Start, upstream: FakeUpstream, second: FakeUpstream

@@ -62,6 +62,8 @@ _any_decoder = msgspec.json.Decoder(_Any)
 def is_object(data: bytes) -> bool:
     """Whether the bytes are one JSON object."""
     try:
+        if not data.isascii():
+            data.decode()  # the decoder does not look into text that it passes over
         _any_decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
@@ -78,6 +80,15 @@ def decode_body(data: bytes) -> JsonObject:
     if body is None:
         raise BadRequest(f"The request body must be a JSON object, not {type_name(value)}", code="invalid_json")
     return body
+
+
+def demand_utf8(answer: bytes) -> None:
+    """Raises BadAnswer for an upstream's answer that no caller could decode."""
+    if not answer.isascii():
+        try:
+            answer.decode()
+        except UnicodeDecodeError as error:
+            raise BadAnswer(f"The upstream's answer is not valid JSON: {error}") from None
 
 
 def decode_answer(data: bytes) -> JsonObject:

@@ -1,7 +1,17 @@
 import pytest
 
-from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, decode, decode_body, encode, encode_text, is_object, split_object, type_name
+from wye.kernel.errors import BadAnswer, BadRequest
+from wye.kernel.json import (
+    JsonError,
+    decode,
+    decode_body,
+    demand_utf8,
+    encode,
+    encode_text,
+    is_object,
+    split_object,
+    type_name,
+)
 
 BAD = {
     "nothing": b"",
@@ -69,6 +79,8 @@ def test_types_have_the_names_that_json_gives_them(value: object, name: str) -> 
     [
         (b"{}", True),
         (b' {"a": [1, {"b": null}]}\n\n', True),
+        ('{"a": "\u00e9"}'.encode(), True),
+        (b'{"a": "\xff"}', False),
         (b"[DONE]", False),
         (b"[1]", False),
         (b'{"a": ', False),
@@ -78,3 +90,10 @@ def test_types_have_the_names_that_json_gives_them(value: object, name: str) -> 
 )
 def test_an_object_is_told_from_anything_else_without_decoding_it(data: bytes, whole: bool) -> None:
     assert is_object(data) is whole
+
+
+def test_an_answer_that_is_no_text_is_refused() -> None:
+    demand_utf8(b'{"a": "plain"}')
+    demand_utf8('{"a": "\u00e9"}'.encode())
+    with pytest.raises(BadAnswer, match="position 7"):
+        demand_utf8(b'{"a": "\xff"}')

@@ -10,7 +10,7 @@ from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
-from wye.kernel.json import encode
+from wye.kernel.json import demand_utf8, encode
 from wye.ports.provider import Call
 from wye.ports.transport import Clocks, Reply
 
@@ -47,6 +47,7 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
             return stream
         body = await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
         reply.close()
+        demand_utf8(body)  # the tap looks into few members
         usage = dialect.tap.usage_of(body)
         if usage is None and codec is not None and codec.decode_answer is not None:
             told = codec.decode_answer(reply.headers)
