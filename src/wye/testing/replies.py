@@ -91,6 +91,7 @@ def load_rules(path: Path) -> list[Rule]:
 
 
 def reply_to(request: ChatRequest, rule: Rule | None = None) -> Reply:
+    """An answer that the request begins itself, as the assistant's last message, goes on where that ends."""
     said = last_said(request)
     parts: list[Part] = []
     if rule is not None and rule.think is not None:
@@ -101,6 +102,9 @@ def reply_to(request: ChatRequest, rule: Rule | None = None) -> Reply:
         parts += _ruled(rule, request.model, said)
     else:
         parts += _unruled(request, said)
+    if request.messages and request.messages[-1].role == "assistant":
+        begun = text_of(request.messages[-1].parts)
+        parts = [Text(part.text.removeprefix(begun)) if isinstance(part, Text) else part for part in parts]
     reply = Reply(parts, "tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop")
     _stop(reply, request.stop or [])
     _shorten(reply, request.max_tokens)

@@ -62,6 +62,12 @@ def test_the_answer_is_to_what_the_user_said_last() -> None:
     assert text_of(reply_to(request).parts) == "Hi"
 
 
+@pytest.mark.parametrize(("begun", "rest"), [("1, 2", ", 3"), ("1, 2, 3", ""), ("Well", "1, 2, 3")])
+def test_an_answer_that_is_begun_goes_on(begun: str, rest: str) -> None:
+    messages = [Message("user", [Text("Count from 1 to 3.")]), Message("assistant", [Text(begun)])]
+    assert text_of(reply_to(ChatRequest(model="m", messages=messages)).parts) == rest
+
+
 def test_a_limit_and_a_stop_sequence_end_the_text() -> None:
     reply = reply_to(asked("one two three four", max_tokens=2))
     assert (text_of(reply.parts), reply.finish) == ("one two", "length")
