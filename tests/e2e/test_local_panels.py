@@ -56,8 +56,9 @@ def check(mode: str, second: str, text: str, usage: tuple[int, int], told: Any) 
     assert len(calls) in CALLS[mode]
     assert usage == (sum(call["input_tokens"] for call in calls), sum(call["output_tokens"] for call in calls))
     if mode in ("debate", "ensemble"):
-        elapsed_ms = orchestration["total_inference_time_ms"]
-        assert elapsed_ms < 0.95 * sum(call["latency_ms"] for call in calls), "they did not answer side by side"
+        took_ms = [call["latency_ms"] for call in calls]
+        saved_ms = sum(took_ms) - orchestration["total_inference_time_ms"]
+        assert saved_ms > 0.5 * min(took_ms[:2]), "they did not answer side by side"
 
 
 @pytest.mark.parametrize(("mode", "stream"), [("critique", False), ("debate", True)])
