@@ -72,11 +72,12 @@ def answer(request: FakeRequest) -> FakeAnswer:
 
 @pytest.fixture
 def server() -> Iterator[WyeServer]:
-    """Answers under the name of the model in the box, without loading it."""
+    """Answers under the names of the models in the box, without loading them."""
     with FakeUpstream(answer) as upstream:
         provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
         route = {"deployments": [{"provider": "fake", "model": "m"}]}
-        config = {"providers": {"fake": provider}, "routes": {"smollm2-135m-instruct": route}}
+        routes = dict.fromkeys(("smollm2-135m-instruct", "qwen2.5-coder-0.5b"), route)
+        config = {"providers": {"fake": provider}, "routes": routes}
         with WyeServer({**config, "local": {"preload": []}}) as server:
             yield server
 

@@ -13,9 +13,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from wye.canon.extras import PROGRESS
 from wye.cli.client import Server, server_of
 from wye.cli.conversation import Conversation, Turn, load_conversation
 from wye.cli.options import config_options
+from wye.cli.steps import Steps
 from wye.kernel import clock
 from wye.kernel.errors import ConnectFailed, StreamCut, UpstreamRefused, WyeError
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode
@@ -150,17 +152,22 @@ class Chat:
         body = self._conversation.request(question, stream=True)
         pieces: list[str] = []
         finished = False
+        steps = Steps(self._aside)
         frames = self._patiently(lambda: _begun(self._server.stream("/v1/chat/completions", body)))
         try:
             for chunk in frames:
+                if (told := as_object(chunk.get(PROGRESS))) is not None:
+                    steps.tell(told)
                 choice = _choice(chunk)
                 if thought := _text(choice.get("delta"), "reasoning_content"):
                     self._aside.print(thought, style="dim", end="", markup=False)
                 if piece := _text(choice.get("delta"), "content"):
+                    steps.answered()
                     pieces.append(piece)
                     self._console.print(piece, end="", markup=False)
                 finished = finished or choice.get("finish_reason") is not None
         finally:
+            steps.end()
             self._console.print()
         if not finished:
             raise StreamCut("The answer broke off before its end; it is not kept")
