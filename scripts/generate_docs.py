@@ -90,6 +90,8 @@ SECTIONS = (
     ("routes.NAME.deployments[].clocks", transport.Clocks),
     ("routes.NAME.orchestration", schema.PanelConfig),
     ("limits", schema.LimitsConfig),
+    ("storage", schema.StorageConfig),
+    ("documents", schema.DocumentsConfig),
     ("local", schema.LocalConfig),
     ("orchestration", schema.OrchestrationConfig),
     ("(top level)", schema.Config),

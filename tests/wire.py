@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 OPENAI_USAGE = {
@@ -120,6 +122,29 @@ def call(
         return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
     finally:
         connection.close()
+
+
+class Form(NamedTuple):
+    headers: dict[str, str]
+    body: bytes
+
+
+def form(filename: str, content: bytes, name: str = "file", **fields: str) -> Form:
+    """A file, and what is said about it, as browsers send them. https://www.rfc-editor.org/rfc/rfc7578"""
+    parts = [f'name="{field}"\r\n\r\n{value}'.encode() for field, value in fields.items()]
+    head = f'name="{name}"; filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    parts.append(head.encode() + content)
+    body = b"".join(b"--border\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts)
+    return Form({"content-type": "multipart/form-data; boundary=border"}, body + b"--border--\r\n")
+
+
+def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for what happens in another thread or process. Raises TimeoutError."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within_s} s")
+        time.sleep(0.01)
 
 
 def data_frames(stream: bytes) -> list[Any]:

@@ -65,6 +65,7 @@ from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 from wye.providers.wye import WyeProvider
+from wye.wiring_documents import make_library, rooms_of
 
 
 def create_app(
@@ -149,7 +150,9 @@ def create_app(
         config.default_model,
     )
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
-    pages = Pages(pipeline, siblings, engine, encoders, DIALECTS["openai_chat"], DIALECTS["anthropic_messages"])
+    library = make_library(config)
+    plain, anthropic = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
+    pages = Pages(pipeline, siblings, engine, encoders, plain, anthropic, rooms_of(library), library)
 
     async def start() -> None:
         for told in telemetry:
@@ -161,12 +164,13 @@ def create_app(
         siblings.listen()
         if engine is not None:
             await engine.start()
+        await library.start()
 
     async def stop() -> None:
         if limiter is not None:
             await limiter.stop()
         local = [source.close() for source in (engine, encoders) if source is not None]
-        await asyncio.gather(state.stop(), transport.close(), *local)
+        await asyncio.gather(state.stop(), transport.close(), library.stop(), *local)
         await asyncio.gather(*(told.stop() for told in telemetry))
 
     limit = config.server.body_limit_mb * MiB

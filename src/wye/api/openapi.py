@@ -54,6 +54,7 @@ def document(*, needs_key: bool) -> dict[str, Any]:
                 "summary": page.summary,
                 "operationId": _operation_id(page.method.lower(), clean),
                 **({"parameters": [_parameter(name) for name in names]} if names else {}),
+                **({"requestBody": _body(page.takes, page.required)} if page.takes else {}),
                 "responses": _responses(page.summary, (page.media,)),
                 **({"security": _SECURITY} if needs_key and not page.open else {}),
             }
@@ -71,6 +72,13 @@ def document(*, needs_key: bool) -> dict[str, Any]:
 
 
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
+
+
+def _body(media: str, required: tuple[str, ...]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "required": list(required)}
+    if media == "multipart/form-data":
+        schema["properties"] = {name: {"type": "string", "format": "binary"} for name in required}
+    return {"required": True, "content": {media: {"schema": schema}}}
 
 
 def _media(hot: HotRoute) -> tuple[str, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +12,7 @@ from starlette.routing import Route
 
 from wye import __version__
 from wye.api import openapi
+from wye.api.answers import json_answer, speaks_anthropic
 from wye.api.edge import as_wye_error, error_headers, id_headers, request_id_of
 from wye.api.figures import Siblings
 from wye.api.ingress import asked
@@ -26,7 +25,8 @@ from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.kept_responses import KeptResponse
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
-from wye.kernel.json import JsonObject, decode, encode
+from wye.kernel.json import JsonObject, decode
+from wye.knowledge.on_demand import LibraryOnDemand
 from wye.ports.encoders import Encoders
 from wye.ports.engine import Engine, LocalModel
 from wye.ports.transport import Headers
@@ -45,14 +45,19 @@ class Pages:
         encoders: Encoders | None,
         plain: Dialect,
         anthropic: Dialect,
+        rooms: Mapping[str, object],
+        library: LibraryOnDemand,
     ) -> None:
-        """`plain` is the dialect of errors for callers that speak none, `anthropic` for those that say so."""
+        """`plain` is the dialect of errors for callers that speak none, `anthropic` for those that say so. `rooms` have
+        the handlers whose names begin with theirs: `files.create` is `create` of the room `files`."""
         self._pipeline = pipeline
         self._siblings = siblings
         self._engine = engine
         self._encoders = encoders
         self._plain = plain
         self._anthropic = anthropic
+        self._rooms = rooms
+        self._library = library
         self._started = clock.unix_s()
 
     def app(self) -> Starlette:
@@ -63,28 +68,28 @@ class Pages:
 
     async def list_models(self, request: Request) -> Response:
         models = [self._model(name) for name in self._pipeline.router.names()]
-        if _speaks_anthropic(request):
+        if speaks_anthropic(request):
             data = [_as_anthropic(model) for model in models]
             ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-            return _json({"data": data, "has_more": False, **ends})
-        return _json({"object": "list", "data": models})
+            return json_answer({"data": data, "has_more": False, **ends})
+        return json_answer({"object": "list", "data": models})
 
     async def show_model(self, request: Request) -> Response:
         name = request.path_params["model"]
         if name not in self._pipeline.router.names():
             self._pipeline.router.route(name)  # raises NotFound; a name known by its pattern is shown, too
         model = self._model(name)
-        return _json(_as_anthropic(model) if _speaks_anthropic(request) else model)
+        return json_answer(_as_anthropic(model) if speaks_anthropic(request) else model)
 
     async def load_model(self, request: Request) -> Response:
         name = request.path_params["model"]
         model = await self._local(name).load(name)
-        return _json(_describe_local(model))
+        return json_answer(_describe_local(model))
 
     async def unload_model(self, request: Request) -> Response:
         name = request.path_params["model"]
         model = await self._local(name).unload(name)
-        return _json(_describe_local(model))
+        return json_answer(_describe_local(model))
 
     async def show_response(self, request: Request) -> Response:
         conversations, deployments = self._pipeline.conversations, self._pipeline.router.deployments()
@@ -95,7 +100,7 @@ class Pages:
     async def delete_response(self, request: Request) -> Response:
         kept = await self._kept(request)
         await self._pipeline.conversations.forget(kept, self._pipeline.router.deployments())
-        return _json({"id": kept.id, "object": "response", "deleted": True})
+        return json_answer({"id": kept.id, "object": "response", "deleted": True})
 
     async def list_input_items(self, request: Request) -> Response:
         kept = await self._kept(request)
@@ -105,7 +110,7 @@ class Pages:
             raise BadRequest("order must be 'asc' or 'desc'", param="order")
         if not (limit.isdecimal() and limit.isascii() and len(limit) <= 3):
             raise BadRequest("limit must be a number from 1 to 100", param="limit")
-        return _json(page_of(decode(kept.items), after=query.get("after"), limit=int(limit), order=order))
+        return json_answer(page_of(decode(kept.items), after=query.get("after"), limit=int(limit), order=order))
 
     async def cancel_response(self, request: Request) -> Response:
         conversations, deployments = self._pipeline.conversations, self._pipeline.router.deployments()
@@ -127,7 +132,7 @@ class Pages:
             }
             for name in names
         ]
-        return _json({"inferenceProfileSummaries": profiles})
+        return json_answer({"inferenceProfileSummaries": profiles})
 
     async def _kept(self, request: Request) -> KeptResponse:
         wanted = request.path_params["id"]
@@ -137,33 +142,35 @@ class Pages:
         return kept
 
     async def clear_cache(self, request: Request) -> Response:
-        return _json({"deleted_entries": await self._pipeline.cache.clear()})
+        return json_answer({"deleted_entries": await self._pipeline.cache.clear()})
 
     async def list_providers(self, request: Request) -> Response:
         names = [provider.name for provider in self._pipeline.router.providers()]
-        return _json(providers_of(names, await self._siblings.figures()))
+        return json_answer(providers_of(names, await self._siblings.figures()))
 
     async def stats(self, request: Request) -> Response:
-        return _json(stats_of(await self._siblings.figures()))
+        return json_answer(stats_of(await self._siblings.figures()))
 
     async def health(self, request: Request) -> Response:
         checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status not in _AT_REST}
         checks |= health_of(self._pipeline)
-        return _json({"status": "ok", "version": __version__, "checks": checks})
+        if self._library.away is not None:
+            checks["storage"] = self._library.away
+        return json_answer({"status": "ok", "version": __version__, "checks": checks})
 
     async def ready(self, request: Request) -> Response:
         waiting = [model for model in self._local_models() if model.status == "loading"]
         if waiting:
             reason = f"loading {', '.join(model.id for model in waiting)}"
-            return _json({"status": "not_ready", "reason": reason}, 503, {"retry-after": "1"})
-        return _json({"status": "ready"})
+            return json_answer({"status": "not_ready", "reason": reason}, 503, {"retry-after": "1"})
+        return json_answer({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
         body, content_type = render_metrics(await self._siblings.figures())
         return Response(body, media_type=content_type)
 
     async def openapi(self, request: Request) -> Response:
-        return _json(openapi.document(needs_key=not self._pipeline.auth.open))
+        return json_answer(openapi.document(needs_key=not self._pipeline.auth.open))
 
     async def docs(self, request: Request) -> Response:
         # With a key, the names of models are for those who have it.
@@ -173,7 +180,8 @@ class Pages:
         return HTMLResponse(page, headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
     def _guarded(self, page: Page) -> Handler:
-        handler: Handler = getattr(self, page.handler)
+        room, _, name = page.handler.rpartition(".")
+        handler: Handler = getattr(self._rooms[room] if room else self, name)
 
         async def guarded(request: Request) -> Response:
             headers = dict(request.headers.raw)
@@ -210,11 +218,11 @@ class Pages:
 
     def _failed(self, request: Request, error: WyeError, request_id: str) -> Response:
         dialect = self._dialect(request)
-        response = _json(dialect.encode_error(error, request_id), error.status)
+        response = json_answer(dialect.encode_error(error, request_id), error.status)
         return _with(response, id_headers(request_id, dialect) + error_headers(error))
 
     def _dialect(self, request: Request) -> Dialect:
-        return self._anthropic if _speaks_anthropic(request) else self._plain
+        return self._anthropic if speaks_anthropic(request) else self._plain
 
     def _local(self, model: str) -> Engine | Encoders:
         if self._engine is None:
@@ -252,19 +260,11 @@ def _describe_local(model: LocalModel) -> JsonObject:
 
 def _as_anthropic(model: JsonObject) -> JsonObject:
     """https://docs.anthropic.com/en/api/models-list"""
-    created = datetime.fromtimestamp(model["created"], UTC).isoformat().replace("+00:00", "Z")
+    created = clock.rfc3339(model["created"])
     return {"type": "model", "id": model["id"], "display_name": model["id"], "created_at": created}
-
-
-def _speaks_anthropic(request: Request) -> bool:
-    return "anthropic-version" in request.headers
 
 
 def _with(response: Response, headers: Headers) -> Response:
     for name, value in headers:
         response.headers[name.decode()] = value.decode()
     return response
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode(value), status, headers, media_type="application/json")

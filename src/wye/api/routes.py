@@ -24,7 +24,7 @@ class HotRoute(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Any other route. `handler` is the name of a method of `pages.Pages`."""
+    """Any other route. `handler` is the name of a method of `pages.Pages`, or of one of its rooms: `files.create`."""
 
     method: Literal["GET", "POST", "DELETE"]
     paths: tuple[str, ...]
@@ -35,6 +35,10 @@ class Page(NamedTuple):
     media: str = "application/json"
     signed: bool = False
     """Whether callers may sign as AWS's clients do."""
+    takes: str | None = None
+    """The media type of its body, where it has one."""
+    required: tuple[str, ...] = ()
+    """The members that its body must have."""
 
 
 HOT_ROUTES = (
@@ -152,6 +156,58 @@ PAGES = (
         "Bedrock's list of inference profiles: every model under its own name.",
         signed=True,
     ),
+    Page(
+        "POST",
+        ("/v1/files", "/files"),
+        "files.create",
+        "Keep a file, sent as a form; in OpenAI's format, or in Anthropic's for its clients.",
+        takes="multipart/form-data",
+        required=("file",),
+    ),
+    Page(
+        "GET",
+        ("/v1/files", "/files"),
+        "files.list",
+        "List files; `limit`, `order`, `after` and `purpose` as OpenAI has them.",
+    ),
+    Page("GET", ("/v1/files/{file_id}", "/files/{file_id}"), "files.show", "Show what is known of a file."),
+    Page(
+        "GET",
+        ("/v1/files/{file_id}/content", "/files/{file_id}/content"),
+        "files.content",
+        "The content of a file, as it came.",
+        media="*/*",
+    ),
+    Page(
+        "DELETE",
+        ("/v1/files/{file_id}", "/files/{file_id}"),
+        "files.delete",
+        "Delete a file, and the documents made of it.",
+    ),
+    Page(
+        "POST",
+        ("/api/v1/upload",),
+        "documents.upload",
+        "Keep a file, sent as a form, and read it, so that it can be asked.",
+        takes="multipart/form-data",
+        required=("file",),
+    ),
+    Page("GET", ("/api/v1/documents",), "documents.list", "List documents; `limit`, `order` and `after`."),
+    Page("GET", ("/api/v1/documents/{document_id}",), "documents.show", "Show a document, and how far it is read."),
+    Page(
+        "GET",
+        ("/api/v1/documents/{document_id}/events",),
+        "documents.events",
+        "The same with each change, as server-sent events, until it is ready or has failed.",
+        media="text/event-stream",
+    ),
+    Page(
+        "GET",
+        ("/api/v1/documents/{document_id}/history",),
+        "documents.history",
+        "What was asked of a document, and the answers; `limit`, `order` and `after`.",
+    ),
+    Page("DELETE", ("/api/v1/documents/{document_id}",), "documents.delete", "Delete a document and what it holds."),
     Page("GET", ("/health",), "health", "Whether the process is well.", open=True),
     Page("GET", ("/health/ready",), "ready", "Whether it can answer: 200, or 503 with the reason.", open=True),
     Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format.", media="text/plain"),

@@ -30,6 +30,7 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "REDIS_URL": ("redis", "url"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", "endpoint"),
     "OTEL_SERVICE_NAME": ("telemetry", "service_name"),
+    "DATABASE_URL": ("storage", "url"),
     **{row.key_env: ("providers", row.name, "api_key") for row in ROWS.values() if row.key_env},
     "AZURE_OPENAI_AD_TOKEN": ("providers", "azure", "bearer_token"),
     "AZURE_OPENAI_ENDPOINT": ("providers", "azure", "base_url"),
@@ -241,6 +242,8 @@ def _check(config: Config, report: _Report) -> None:
     for section, number, least in (
         ("server.port", config.server.port, 0),
         ("server.body_limit_mb", config.server.body_limit_mb, 1),
+        ("documents.max_upload_mb", config.documents.max_upload_mb, 1),
+        ("documents.readers", config.documents.readers, 0),
         ("local.max_concurrent", config.local.max_concurrent, 1),
         ("local.queue_max_size", config.local.queue_max_size, 0),
         ("local.idle_unload_s", config.local.idle_unload_s, 1),

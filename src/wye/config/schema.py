@@ -234,6 +234,25 @@ class AttachedConfig(Setting):
     """Answers at the same time. Who comes later waits in the model's queue."""
 
 
+class StorageConfig(Setting):
+    """Where files, documents and what was asked of them are kept."""
+
+    url: Secret | None = None
+    """`sqlite:///FILE`, or `postgresql://USER[:PASSWORD]@HOST[:PORT]/NAME`; by default DATABASE_URL, else the file
+    `wye.db` in Wye's home folder. Tables are made at first use."""
+    blobs: str | None = None
+    """The folder of the files' contents; by default `blobs` in Wye's home folder."""
+
+
+class DocumentsConfig(Setting):
+    """Files that are read, so that they can be asked."""
+
+    max_upload_mb: int = 50
+    """Largest file, in MiB; a larger one is refused with 413."""
+    readers: int = 2
+    """How many documents each process reads at one time. 0 leaves them to others that share the database."""
+
+
 class LocalConfig(Setting):
     """Models that run on this machine."""
 
@@ -277,6 +296,8 @@ class Config(Setting):
     redis: RedisConfig = msgspec.field(default_factory=RedisConfig)
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)
+    storage: StorageConfig = msgspec.field(default_factory=StorageConfig)
+    documents: DocumentsConfig = msgspec.field(default_factory=DocumentsConfig)
     local: LocalConfig = msgspec.field(default_factory=LocalConfig)
     orchestration: OrchestrationConfig = msgspec.field(default_factory=OrchestrationConfig)
     default_model: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 
 def wall_s() -> float:
@@ -18,3 +19,8 @@ def monotonic_s() -> float:
 def unix_s() -> int:
     """Whole seconds since 1970: the `created` of an answer."""
     return int(wall_s())
+
+
+def rfc3339(seconds: float) -> str:
+    """A time since 1970 as a date with its time, in UTC and whole seconds: `2026-11-21T14:32:45Z`."""
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

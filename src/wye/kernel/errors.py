@@ -25,7 +25,7 @@
     │   └── BadAnswer          502   cannot be understood
     └── OperatorError              configuration or installation; ends the program with one clear line
         ├── ConfigError
-        └── MissingExtra
+        └── MissingExtra   501   to a caller of what it is needed for
 
 `message` is written for the person who reads it and never holds a secret. `code` is a stable word for programs. Each
 dialect says the rest in its own way (`dialects/*/errors.py`).
@@ -185,6 +185,7 @@ class ConfigError(OperatorError):
 
 
 class MissingExtra(OperatorError):
+    status = 501
     code = "missing_extra"
 
     def __init__(self, what: str, extra: str) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from wye.kernel import clock
@@ -29,39 +30,44 @@ class Intake:
         self._folder = folder
         self.max_bytes = max_bytes
 
-    async def take(
-        self,
-        principal: str,
-        filename: str,
-        pieces: AsyncIterator[bytes],
-        *,
-        purpose: str,
-        expires_after_s: float | None = None,
-    ) -> StoredFile:
-        """Keep a file. Its content and its row are on the disk when this returns; nothing of it is when this raises.
+    @asynccontextmanager
+    async def receive(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Received]:
+        """Write a file to the disk, to be kept by `keep` within this context; otherwise nothing of it is left.
 
-        Raises TooLarge as soon as there are too many bytes, BadRequest for an empty one, BlobsAway, StoreAway.
+        Raises TooLarge as soon as there are too many bytes, BadRequest for an empty one, BlobsAway.
         """
-        incoming = await asyncio.to_thread(_Incoming, self._folder)
+        received = await asyncio.to_thread(Received, self._folder)
         try:
-            await self._receive(incoming, pieces)
-            now, name = clock.wall_s(), safe_name(filename)
-            file_id = new_id("file-")
-            file = StoredFile(
-                id=file_id,
-                principal=principal,
-                filename=name,
-                bytes=incoming.size,
-                content_type=kind_of(incoming.head, incoming.tail, name),
-                sha256=incoming.sha256.hexdigest(),
-                purpose=purpose,
-                blob=file_id,
-                created_s=now,
-                expires_s=None if expires_after_s is None else now + expires_after_s,
-            )
-            await self._blobs.put(file.blob, incoming.path)
+            await self._receive(received, pieces)
+            yield received
         finally:
-            incoming.close()
+            received.close()
+
+    def kind(self, received: Received, filename: str) -> str:
+        """The media type of what was received, under the name that its sender gave it."""
+        return kind_of(received.head, received.tail, safe_name(filename))
+
+    async def keep(
+        self, received: Received, principal: str, filename: str, *, purpose: str, expires_after_s: float | None = None
+    ) -> StoredFile:
+        """Its content and its row are on the disk when this returns; neither is when this raises.
+
+        Raises BlobsAway, StoreAway.
+        """
+        now, name, file_id = clock.wall_s(), safe_name(filename), new_id("file-")
+        file = StoredFile(
+            id=file_id,
+            principal=principal,
+            filename=name,
+            bytes=received.size,
+            content_type=self.kind(received, name),
+            sha256=received.sha256.hexdigest(),
+            purpose=purpose,
+            blob=file_id,
+            created_s=now,
+            expires_s=None if expires_after_s is None else now + expires_after_s,
+        )
+        await self._blobs.put(file.blob, received.path)
         try:
             await self._files.add(file)
         except BaseException:
@@ -69,7 +75,7 @@ class Intake:
             raise
         return file
 
-    async def _receive(self, incoming: _Incoming, pieces: AsyncIterator[bytes]) -> None:
+    async def _receive(self, received: Received, pieces: AsyncIterator[bytes]) -> None:
         waiting: list[bytes] = []
         size = unwritten = 0
         async for piece in pieces:
@@ -79,10 +85,10 @@ class Intake:
                 raise too_large(self.max_bytes)
             waiting.append(piece)
             if unwritten >= _WRITTEN_BYTES:
-                await asyncio.to_thread(incoming.write, b"".join(waiting))
+                await asyncio.to_thread(received.write, b"".join(waiting))
                 waiting.clear()
                 unwritten = 0
-        await asyncio.to_thread(incoming.finish, b"".join(waiting))
+        await asyncio.to_thread(received.finish, b"".join(waiting))
         if not size:
             raise BadRequest("The file is empty", param="file")
 
@@ -91,8 +97,8 @@ def too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"File too large: the limit is {max_bytes} bytes (documents.max_upload_mb sets it)", param="file")
 
 
-class _Incoming:
-    """Every method may wait for a disk."""
+class Received:
+    """A file on the disk that is not kept yet. Every method may wait for the disk."""
 
     def __init__(self, folder: Path) -> None:
         try:

@@ -13,8 +13,8 @@ from sqlalchemy import insert, select, text
 
 from wye.drivers.sql.database import Database, database_url
 from wye.drivers.sql.tables import jobs, metadata
-from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
+from wye.ports.store import StoreAway
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
@@ -45,7 +45,7 @@ async def test_the_tables_of_a_newer_version_are_left_alone(database: Database) 
     async with database.write() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     await database.close()
-    with pytest.raises(ConfigError, match=r"newer version of Wye .* 9999"):
+    with pytest.raises(StoreAway, match=r"newer version of Wye .* 9999"):
         async with database.read():
             pass
 

@@ -15,7 +15,7 @@ from wye.kernel.errors import BadRequest, TooLarge
 from wye.kernel.secret import Secret
 from wye.knowledge.intake import Intake
 from wye.ports.blobs import BlobsAway
-from wye.ports.store import Page, StoreAway
+from wye.ports.store import Page, StoreAway, StoredFile
 
 MiB = 1024 * 1024
 
@@ -37,6 +37,11 @@ async def pieces(content: bytes, size: int = 64 * 1024) -> AsyncIterator[bytes]:
         yield content[start : start + size]
 
 
+async def take(intake: Intake, name: str, content: AsyncIterator[bytes], **about: Any) -> StoredFile:
+    async with intake.receive(content) as received:
+        return await intake.keep(received, "me", name, **{"purpose": "user_data", **about})
+
+
 def kept_on_disk(tmp_path: Path) -> list[Path]:
     return [path for folder in ("blobs", "incoming") for path in (tmp_path / folder).rglob("*") if path.is_file()]
 
@@ -44,7 +49,7 @@ def kept_on_disk(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("size", [1000, 64 * 1024, 3 * MiB])
 async def test_a_file_is_kept_as_it_came(intake: Intake, store: SqlStore, tmp_path: Path, size: int) -> None:
     content = b"%PDF-1.7\n" + bytes(range(256)) * (5 * MiB // 256 - 1)
-    file = await intake.take("me", "../a.pdf", pieces(content, size), purpose="user_data", expires_after_s=60)
+    file = await take(intake, "../a.pdf", pieces(content, size), expires_after_s=60)
     assert file == await store.files.get("me", file.id)
     assert (file.filename, file.bytes, file.content_type) == ("a.pdf", len(content), "application/pdf")
     assert file.sha256 == hashlib.sha256(content).hexdigest()
@@ -54,7 +59,7 @@ async def test_a_file_is_kept_as_it_came(intake: Intake, store: SqlStore, tmp_pa
 
 
 async def test_what_is_exactly_as_large_as_allowed_is_taken(intake: Intake) -> None:
-    assert (await intake.take("me", "a", pieces(b"x" * 5 * MiB), purpose="p")).bytes == 5 * MiB
+    assert (await take(intake, "a", pieces(b"x" * 5 * MiB))).bytes == 5 * MiB
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ async def test_of_what_is_refused_nothing_is_left(
     intake: Intake, store: SqlStore, tmp_path: Path, content: bytes, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await intake.take("me", "a", pieces(content), purpose="p")
+        await take(intake, "a", pieces(content))
     assert kept_on_disk(tmp_path) == []
     assert await store.files.list("me", Page()) == []
 
@@ -79,7 +84,7 @@ async def test_too_many_bytes_are_refused_as_soon_as_they_are_there(intake: Inta
             yield b"x" * MiB
 
     with pytest.raises(TooLarge, match="File too large"):
-        await intake.take("me", "a", endless(), purpose="p")
+        await take(intake, "a", endless())
     assert taken == 6 * MiB
 
 
@@ -91,7 +96,7 @@ async def test_without_its_row_a_content_is_not_kept(
 
     monkeypatch.setattr(store.files, "add", away)
     with pytest.raises(StoreAway):
-        await intake.take("me", "a", pieces(b"x"), purpose="p")
+        await take(intake, "a", pieces(b"x"))
     assert kept_on_disk(tmp_path) == []
 
 
@@ -99,7 +104,7 @@ async def test_where_there_is_no_place_it_is_said(store: SqlStore, tmp_path: Pat
     (tmp_path / "file").write_text("")
     intake = Intake(store.files, DiskBlobs(tmp_path / "blobs"), tmp_path / "file" / "incoming", MiB)
     with pytest.raises(BlobsAway, match="no place for files: "):
-        await intake.take("me", "a", pieces(b"x"), purpose="p")
+        await take(intake, "a", pieces(b"x"))
 
 
 async def test_a_full_disk_is_said(intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,5 +113,5 @@ async def test_a_full_disk_is_said(intake: Intake, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("os.write", full)
     with pytest.raises(BlobsAway, match="No space left on device"):
-        await intake.take("me", "a", pieces(b"x"), purpose="p")
+        await take(intake, "a", pieces(b"x"))
     assert kept_on_disk(tmp_path) == []

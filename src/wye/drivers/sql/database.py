@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from wye.drivers.sql.migrate import migrate
+from wye.drivers.sql.migrate import NewerTables, migrate
 from wye.kernel.secret import Secret
 from wye.ports.store import StoreAway
 
@@ -96,7 +97,7 @@ class Database:
                 await connection.execution_options(writes=writes)
                 async with connection.begin():
                     yield connection
-        except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, OSError, NewerTables) as error:
             raise self._lost(error) from None
         except DBAPIError as error:
             if not error.connection_invalidated:
@@ -118,7 +119,7 @@ class Database:
     def _lost(self, error: Exception) -> StoreAway:
         reason = _reason(error)
         if self.away is None:
-            self.away = f"The database cannot be reached: {reason}"
+            self.away = f"The database cannot be used: {reason}"
             log.warning("%s", self.away)
             self._probe = asyncio.create_task(self._wait_for_it())
         return StoreAway(self.away, retry_after_s=1)
@@ -130,7 +131,7 @@ class Database:
                 engine = self._engine or await self._opened()
                 async with engine.connect() as connection:
                     await connection.exec_driver_sql("SELECT 1")
-            except (DBAPIError, PoolTimeout, OSError):
+            except (DBAPIError, PoolTimeout, OSError, NewerTables):
                 continue
             self.away = None
             log.warning("The database is back")
@@ -140,7 +141,7 @@ class Database:
 def _reason(error: Exception) -> str:
     """One line, without addresses and passwords."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    if type(cause).__module__.startswith("sqlite3"):
+    if isinstance(cause, sqlite3.Error | NewerTables):
         return str(cause)
     return type(cause).__name__
 

@@ -12,7 +12,8 @@ from wye.drivers.sql.files import FIELDS as FILE_FIELDS
 from wye.drivers.sql.files import file_of
 from wye.drivers.sql.paging import paged
 from wye.drivers.sql.questions import forget_questions
-from wye.drivers.sql.tables import documents, files, passages
+from wye.drivers.sql.tables import documents, files
+from wye.drivers.sql.tables import passages as rows_of_passages
 from wye.kernel import clock
 from wye.kernel.json import decode, encode_text
 from wye.ports.store import Page, Passage, StoredDocument
@@ -90,18 +91,18 @@ class SqlDocuments:
         async with self._database.write() as connection:
             await connection.execute(update(documents).where(*known).values(updated_s=clock.wall_s(), **values))
 
-    async def keep(self, document_id: str, passages_: Sequence[Passage]) -> bool:
+    async def keep(self, document_id: str, passages: Sequence[Passage]) -> bool:
         rows = [
             {"document_id": document_id, "number": p.number, "page": p.page, "heading": p.heading, "text": p.text}
-            for p in passages_
+            for p in passages
         ]
         there = select(documents.c.id).where(documents.c.id == document_id).with_for_update()
         async with self._database.write() as connection:
             if not (await connection.execute(there)).one_or_none():
                 return False
-            await connection.execute(delete(passages).where(passages.c.document_id == document_id))
+            await connection.execute(delete(rows_of_passages).where(rows_of_passages.c.document_id == document_id))
             if rows:
-                await connection.execute(insert(passages), rows)
+                await connection.execute(insert(rows_of_passages), rows)
         return True
 
     async def finish(self, document_id: str, *, pages: int | None, notes: Sequence[str] = ()) -> None:
@@ -109,11 +110,10 @@ class SqlDocuments:
         await self._update(document_id, status="ready", progress=100, error=None, pages=pages, notes=told)
 
     async def passages(self, document_id: str) -> list[Passage]:
-        query = select(passages.c.number, passages.c.text, passages.c.page, passages.c.heading)
+        row = rows_of_passages.c
+        query = select(row.number, row.text, row.page, row.heading).where(row.document_id == document_id)
         async with self._database.read() as connection:
-            rows = await connection.execute(
-                query.where(passages.c.document_id == document_id).order_by(passages.c.number)
-            )
+            rows = await connection.execute(query.order_by(row.number))
             return [Passage(**row) for row in rows.mappings()]
 
 

@@ -14,14 +14,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from wye.kernel.errors import ConfigError
-
 _LOCK = 0x57_79_65
 """Of Postgres's advisory locks, the one for Wye's tables."""
 
 
+class NewerTables(Exception):
+    """A newer version of Wye has changed the tables."""
+
+
 async def migrate(engine: AsyncEngine) -> None:
-    """Raises ConfigError for a database that a newer version has changed."""
+    """Raises NewerTables."""
     async with engine.connect() as connection, connection.begin():  # on SQLite BEGIN IMMEDIATE: one process at a time
         if engine.dialect.name == "postgresql":
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -37,7 +39,7 @@ def _upgrade(connection: Connection) -> None:
     if present == known.get_current_head():
         return
     if present is not None and present not in {revision.revision for revision in known.walk_revisions()}:
-        raise ConfigError(
+        raise NewerTables(
             f"The database was made by a newer version of Wye (its tables are of revision {present}): "
             "install that version, or give storage.url another database"
         )

@@ -9,7 +9,8 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.paging import paged
-from wye.drivers.sql.tables import messages, sessions
+from wye.drivers.sql.tables import messages as rows_of_messages
+from wye.drivers.sql.tables import sessions
 from wye.kernel import clock
 from wye.kernel.json import decode, encode_text
 from wye.ports.store import Message, Page, Session
@@ -47,20 +48,21 @@ class SqlSessions:
         async with self._database.write() as connection:
             return bool((await connection.execute(delete(sessions).where(*this))).rowcount)
 
-    async def say(self, session_id: str, said: Sequence[Message], *, expires_s: float) -> None:
+    async def say(self, session_id: str, messages: Sequence[Message], *, expires_s: float) -> None:
         rows = [
-            {"session_id": session_id, "role": m.role, "content": m.content, "created_s": m.created_s} for m in said
+            {"session_id": session_id, "role": m.role, "content": m.content, "created_s": m.created_s} for m in messages
         ]
         this = sessions.c.id == session_id
         async with self._database.write() as connection:
             known = await connection.execute(update(sessions).where(this).values(expires_s=expires_s))
             if known.rowcount and rows:
-                await connection.execute(insert(messages), rows)
+                await connection.execute(insert(rows_of_messages), rows)
 
     async def messages(self, session_id: str) -> list[Message]:
-        query = select(messages.c.role, messages.c.content, messages.c.created_s)
+        row = rows_of_messages.c
+        query = select(row.role, row.content, row.created_s).where(row.session_id == session_id)
         async with self._database.read() as connection:
-            rows = await connection.execute(query.where(messages.c.session_id == session_id).order_by(messages.c.id))
+            rows = await connection.execute(query.order_by(row.id))
             return [Message(**row) for row in rows.mappings()]
 
 

@@ -8,16 +8,17 @@ from wye.drivers.sql.documents import SqlDocuments
 from wye.drivers.sql.files import SqlFiles
 from wye.drivers.sql.questions import SqlQuestions
 from wye.drivers.sql.sessions import SqlSessions
+from wye.ports.store import Collections, Documents, Files, Questions, Sessions
 
 
 class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.files = SqlFiles(database)
-        self.documents = SqlDocuments(database)
-        self.collections = SqlCollections(database)
-        self.questions = SqlQuestions(database)
-        self.sessions = SqlSessions(database)
+        self.files: Files = SqlFiles(database)
+        self.documents: Documents = SqlDocuments(database)
+        self.collections: Collections = SqlCollections(database)
+        self.questions: Questions = SqlQuestions(database)
+        self.sessions: Sessions = SqlSessions(database)
 
     @property
     def away(self) -> str | None:
