@@ -33,6 +33,7 @@ def error_of(body: bytes) -> dict[str, Any]:
         json_body({"error": {"message": "Full", "code": 503}}),
         FakeAnswer([b"<html>"]),
         FakeAnswer([b'{"data":['], end="cut"),
+        FakeAnswer([b'{"object":"list","data":[],"model":"\xff"}']),
         FakeAnswer([], head=False, end="hang"),
     ],
 )

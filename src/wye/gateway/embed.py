@@ -17,7 +17,7 @@ from wye.gateway.exchange import Exchange, Whole
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.kernel import clock
 from wye.kernel.errors import BadAnswer, NotFound
-from wye.kernel.json import decode_answer, decode_body, encode
+from wye.kernel.json import decode_answer, decode_body, demand_utf8, encode
 from wye.ports.provider import Call
 from wye.ports.transport import HeaderMap
 
@@ -41,6 +41,7 @@ async def _pass_through(exchange: Exchange, deployment: Deployment, dialect: Emb
     if not dialect.model_in_path:
         body = encode({**exchange.members, "model": deployment.model_json})
     answer, headers = await _call(deployment, dialect, body, exchange.headers)
+    demand_utf8(answer)
     usage = dialect.usage_of(answer, headers)
     return Whole(answer if dialect.as_asked is None else dialect.as_asked(exchange.members, answer), usage)
 
