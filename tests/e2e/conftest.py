@@ -72,5 +72,5 @@ def served_two(tmp_path_factory: pytest.TempPathFactory, two_models: Path) -> It
     """The same with two models loaded together, and one of them under another name."""
     home = tmp_path_factory.mktemp("home")
     local = {"models_dir": str(two_models), "preload": [MODEL, QWEN], "aliases": {"phi-4": QWEN}}
-    (home / "wye.yaml").write_text(json.dumps({"local": local}))
+    (home / "wye.yaml").write_text(json.dumps({"local": local, "orchestration": {"max_rounds": 1}}))
     yield from serve(home)
