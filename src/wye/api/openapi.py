@@ -25,6 +25,17 @@ _FORMATS: dict[str, tuple[str, list[str]]] = {
     "bedrock_claude": ("https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html", []),
 }
 """By dialect: where its format is described, and the members that a request's body must have."""
+_ANSWERS: dict[tuple[str, str], list[str]] = {
+    ("chat", "openai_responses"): ["id", "object", "created_at", "status", "model", "output"],
+    ("chat", "openai_completions"): ["id", "object", "created", "model", "choices"],
+    ("chat", "anthropic_messages"): ["id", "type", "role", "model", "content", "stop_reason", "usage"],
+    ("chat", "bedrock_converse"): ["output", "stopReason", "usage", "metrics"],
+    ("embed", "openai_embeddings"): ["object", "data", "model", "usage"],
+    ("count_tokens", "openai_responses"): ["object", "input_tokens"],
+    ("count_tokens", "anthropic_messages"): ["input_tokens"],
+    ("count_tokens", "bedrock_converse"): ["inputTokens"],
+}
+"""The members that every whole answer has; a route whose answers may be in any format promises none."""
 
 
 def document(*, needs_key: bool) -> dict[str, Any]:
@@ -43,7 +54,7 @@ def document(*, needs_key: bool) -> dict[str, Any]:
                 "externalDocs": {"url": described_at},
                 **({"parameters": parameters} if parameters else {}),
                 "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
-                "responses": _responses(hot.summary, _media(hot)),
+                "responses": _responses(hot.summary, _media(hot), _answer_schema(hot), _error_schema(hot)),
                 **({"security": _SECURITY} if needs_key else {}),
             }
     for page in PAGES:
@@ -55,7 +66,7 @@ def document(*, needs_key: bool) -> dict[str, Any]:
                 "operationId": _operation_id(page.method.lower(), clean),
                 **({"parameters": [_parameter(name) for name in names]} if names else {}),
                 **({"requestBody": _body(page.takes, page.required)} if page.takes else {}),
-                "responses": _responses(page.summary, (page.media,)),
+                "responses": _responses(page.summary, (page.media,), {}, {"type": "object"}),
                 **({"security": _SECURITY} if needs_key and not page.open else {}),
             }
     return {
@@ -97,10 +108,30 @@ def _parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _responses(summary: str, media: tuple[str, ...]) -> dict[str, Any]:
+def _answer_schema(hot: HotRoute) -> dict[str, Any]:
+    required = [] if hot.detects else _ANSWERS[hot.operation, hot.dialect]
+    return {"type": "object", **({"required": required} if required else {})}
+
+
+def _error_schema(hot: HotRoute) -> dict[str, Any]:
+    """AWS's errors are their message; all others' have it in a member."""
+    if "{model}" in hot.paths[0]:
+        return {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+    text = {"type": "string"}
+    error = {"type": "object", "required": ["type", "message"], "properties": {"type": text, "message": text}}
+    return {"type": "object", "required": ["error"], "properties": {"error": error}}
+
+
+def _responses(summary: str, media: tuple[str, ...], answer: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
     return {
-        "200": {"description": summary, "content": {kind: {"schema": {}} for kind in media}},
-        "default": {"description": "An error, in the format of the caller's API."},
+        "200": {
+            "description": summary,
+            "content": {kind: {"schema": answer if kind == _JSON else {}} for kind in media},
+        },
+        "default": {
+            "description": "An error, in the format of the caller's API.",
+            "content": {_JSON: {"schema": error}},
+        },
     }
 
 

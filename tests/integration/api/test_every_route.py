@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
+import jsonschema
 import pytest
 
 from tests import vendors, wire
@@ -101,6 +102,10 @@ def well_called(url: str, method: str, at: str, path: str, operation: dict[str, 
     return wire.call(url, at, well(path) if media else b"" if method == "POST" else None, method)
 
 
+def schema(operation: dict[str, Any], status: str) -> dict[str, Any]:
+    return operation["responses"][status]["content"]["application/json"]["schema"]
+
+
 def documented(operation: dict[str, Any]) -> set[str]:
     return set(operation["responses"]["200"]["content"])
 
@@ -113,7 +118,7 @@ def test_a_good_call_is_answered_as_described(method: str, path: str, operation:
     media = headers["content-type"].split(";")[0]
     assert documented(operation) == {"*/*"} or media in ({"application/json"} if refused else documented(operation))
     if media == "application/json":
-        assert isinstance(json.loads(said), dict)
+        jsonschema.validate(json.loads(said), schema(operation, "default" if refused else "200"))
     assert headers["x-request-id"]
 
 
@@ -125,9 +130,10 @@ def test_a_stream_is_sent_as_described(path: str, operation: dict[str, Any], url
     assert (status, headers["content-type"].split(";")[0]) == (200, "text/event-stream"), said
 
 
-def is_refusal(path: str, status: int, said: bytes) -> bool:
+def is_refusal(path: str, operation: dict[str, Any], status: int, said: bytes) -> bool:
     """Whether this is a client's mistake, told in the words of the route."""
     error = json.loads(said)
+    jsonschema.validate(error, schema(operation, "default"))
     told = error["message"] if path.startswith("/model/") else error["error"]["message"]
     return 400 <= status < 500 and bool(told)
 
@@ -140,7 +146,7 @@ def is_refusal(path: str, status: int, said: bytes) -> bool:
 )
 def test_what_is_no_body_is_refused(path: str, operation: dict[str, Any], body: bytes, url: str) -> None:
     status, _, said = wire.call(url, filled(path, url), body)
-    assert is_refusal(path, status, said), said
+    assert is_refusal(path, operation, status, said), said
 
 
 @by_body
@@ -150,7 +156,7 @@ def test_a_missing_member_is_refused_by_name(path: str, operation: dict[str, Any
             continue  # all upstreams here speak this dialect, and are asked with the caller's own bytes
         left = {name: value for name, value in well(path).items() if name != member}
         status, _, said = wire.call(url, filled(path, url), left)
-        assert is_refusal(path, status, said), said
+        assert is_refusal(path, operation, status, said), said
         assert member in said.decode()
 
 
@@ -159,7 +165,7 @@ def test_no_value_makes_an_error_of_the_server(path: str, operation: dict[str, A
     for member in well(path):
         for odd in ODD:
             status, _, said = wire.call(url, filled(path, url), {**well(path), member: odd})
-            assert status == 200 or is_refusal(path, status, said), (member, odd, said)
+            assert status == 200 or is_refusal(path, operation, status, said), (member, odd, said)
 
 
 @pytest.mark.parametrize("name", ["nobody", "no/body", "..", "%00", "é", "a" * 3000])
