@@ -15,7 +15,7 @@ import msgspec
 
 from wye.config.saved import NAME as SAVED
 from wye.config.saved import read_saved
-from wye.config.schema import Config, RouteConfig
+from wye.config.schema import Config, OrchestrationBounds, RouteConfig
 from wye.config.sources import Path_, Tree, home_folder, read_document, read_environment
 from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
@@ -207,6 +207,14 @@ def _check_panel(name: str, route: RouteConfig, report: _Report) -> None:
         report(("routes", name, "orchestration", "models"), f"{panel.mode} needs {needed} models at least")
     if name in panel.models:
         report(("routes", name, "orchestration", "models"), "a panel cannot be a member of itself")
+    _check_bounds(("routes", name, "orchestration"), panel, report)
+
+
+def _check_bounds(path: Path_, bounds: OrchestrationBounds, report: _Report) -> None:
+    for member in ("max_rounds", "quorum", "max_calls", "max_tokens", "step_max_tokens", "timeout_s"):
+        number = getattr(bounds, member)
+        if number is not None and number < 1:
+            report((*path, member), f"must be at least 1, not {number:g}")
 
 
 def _check(config: Config, report: _Report) -> None:
@@ -237,6 +245,7 @@ def _check(config: Config, report: _Report) -> None:
                 report(
                     ("routes", name, "deployments", i, "provider"), f"unknown provider {deployment.provider!r}; {hint}"
                 )
+    _check_bounds(("orchestration",), config.orchestration, report)
     for name in config.proxies.keys() - {"http", "https", "no"}:
         report(("proxies", name), "unknown setting; known here: http, https, no")
     for section, number, least in (

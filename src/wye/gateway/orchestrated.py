@@ -193,6 +193,8 @@ class PanelStream:
             begun.cancel()
 
     def hear(self, event: Event) -> bool:
+        if self._over:
+            return True  # its end is said
         if is_content(event):
             self._begun.set()
         return self._say(self._encoder.encode(event))

@@ -85,6 +85,25 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "provider is not guessable": ("routes: {a: {deployments: [{provider: zzzz, model: m}]}}", ["known: anthropic"]),
     "empty route": ("routes: {a: {deployments: []}}", ["a route needs at least one deployment"]),
     "too small": ("limits: {concurrent: 0}", ["limits.concurrent: must be at least 1, not 0"]),
+    "panel and deployments": (
+        "routes: {a: {orchestration: {mode: debate, models: [b, c]}, deployments: [{provider: openai, model: m}]}}",
+        ["routes.a.orchestration: a route has deployments or orchestration, not both"],
+    ),
+    "panel of one": (
+        "routes: {a: {orchestration: {mode: critique, models: [b]}}}",
+        ["routes.a.orchestration.models: critique needs 2 models at least"],
+    ),
+    "panel of itself": (
+        "routes: {a: {orchestration: {mode: single, models: [a]}}}",
+        ["routes.a.orchestration.models: a panel cannot be a member of itself"],
+    ),
+    "panel without rounds": (
+        "routes: {a: {orchestration: {mode: single, models: [b], max_rounds: 0}}}\norchestration: {timeout_s: 0.5}",
+        [
+            "routes.a.orchestration.max_rounds: must be at least 1, not 0",
+            "orchestration.timeout_s: must be at least 1, not 0.5",
+        ],
+    ),
     "twice": ("server: {port: 1}\nserver: {port: 2}", ["wye.yaml:2: 'server' is given twice"]),
     "no YAML": ("server: {port: 1", ["wye.yaml:1: not valid YAML"]),
     "a list": ("- a", ["the file must hold settings"]),
