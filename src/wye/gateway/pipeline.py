@@ -7,7 +7,8 @@ Fallback ends at the first content byte: until then nothing has been said to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -158,6 +159,18 @@ class Pipeline:
             return answer
         finally:
             self.settlement.end(exchange, answer.usage if answer else None, failed=answer is None)
+
+    @asynccontextmanager
+    async def asking(self, exchange: Exchange) -> AsyncGenerator[GatewayInference]:
+        """For what Wye asks models itself, on its caller's account. Raises LimitExceeded."""
+        self.settlement.begin(exchange)
+        inference = GatewayInference(exchange, self.router, self.settlement, self._first)
+        failed = True
+        try:
+            yield inference
+            failed = False
+        finally:
+            self.settlement.end(exchange, inference.usage, failed=failed)
 
     async def count_tokens(self, exchange: Exchange) -> tuple[int, bool]:
         """Tokens of the request's input, and whether that figure is exact. Raises WyeError."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from wye.kernel.errors import CapacityError, OperatorError
+from wye.knowledge.words import telling_words
 from wye.ports.encoders import Encoders
 from wye.ports.index import Found, Index
 from wye.ports.store import Passage
+
+log = logging.getLogger("wye")
 
 CANDIDATES = 30
 """Of each way to search."""
@@ -19,85 +23,6 @@ _FUSION = 10
 _WEIGHTS = (1.0, 0.5)
 """Of meaning and of words. Of the 24 questions in tests/integration/test_retrieval_quality.py vectors alone answer 22
 among the first three, words alone 11, equal weights at 60 as in the paper 18, these 22, read once more 24."""
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "am",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "get",
-        "had",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "me",
-        "must",
-        "my",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "shall",
-        "she",
-        "should",
-        "so",
-        "some",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "us",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
-_WORD = re.compile(r"\w+")
 
 
 class Embedder(Protocol):
@@ -121,9 +46,8 @@ class Retriever:
         """The best passages first, each with how well it fits: from 0 to 1, comparable for one question."""
         if not document_ids:
             return []
-        (vector,) = await self._embedder.embed([question], "search_query")
-        meant = await self._index.by_vector(document_ids, self._embedder.model, vector, CANDIDATES)
-        said = await self._index.by_words(document_ids, _telling(question), CANDIDATES)
+        meant = await self._meant(document_ids, question)
+        said = await self._index.by_words(document_ids, " ".join(telling_words(question)) or question, CANDIDATES)
         fused = _fused(meant, said)
         if self._encoders is None or not self._reranker:
             return fused[:limit]
@@ -131,19 +55,25 @@ class Retriever:
             self._encoders, question, [found for found, _ in fused[: max(RERANKED, limit)]], limit
         )
 
+    async def _meant(self, document_ids: Sequence[str], question: str) -> list[Found]:
+        try:
+            (vector,) = await self._embedder.embed([question], "search_query")
+        except (CapacityError, OperatorError) as error:
+            log.warning("Passages are searched by their words alone: %s", error.message)
+            return []
+        return await self._index.by_vector(document_ids, self._embedder.model, vector, CANDIDATES)
+
     async def _reread(
         self, encoders: Encoders, question: str, candidates: list[Found], limit: int
     ) -> list[tuple[Found, float]]:
-        scores = await encoders.rank(self._reranker, question, [shown(found.passage) for found in candidates])
+        try:
+            scores = await encoders.rank(self._reranker, question, [shown(found.passage) for found in candidates])
+        except (CapacityError, OperatorError) as error:
+            log.warning("Passages are not read again: %s", error.message)
+            scores = [-float(place) for place in range(len(candidates))]
         order = sorted(zip(candidates, scores, strict=True), key=lambda pair: -pair[1])
         # The model gives the logarithm of the odds.
         return [(found, 1 / (1 + 2.718281828459045 ** -max(-60.0, score))) for found, score in order[:limit]]
-
-
-def _telling(question: str) -> str:
-    """Its words without those that are in every text; all of them, where it has no others."""
-    words = _WORD.findall(question)
-    return " ".join([word for word in words if word.lower() not in _STOP_WORDS] or words)
 
 
 def _fused(*rankings: list[Found]) -> list[tuple[Found, float]]:
