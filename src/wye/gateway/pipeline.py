@@ -163,7 +163,7 @@ class Pipeline:
     @asynccontextmanager
     async def asking(self, exchange: Exchange) -> AsyncGenerator[GatewayInference]:
         """For what Wye asks models itself, on its caller's account. Raises LimitExceeded."""
-        self.settlement.begin(exchange)
+        await self.settlement.begin(exchange)
         inference = GatewayInference(exchange, self.router, self.settlement, self._first)
         failed = True
         try:
