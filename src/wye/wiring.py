@@ -150,9 +150,13 @@ def create_app(
         config.default_model,
     )
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
-    library = make_library(config)
+    library = make_library(config, encoders)
+    answer_model = config.documents.answer_model or config.default_model
+    if answer_model is None and engine is not None:
+        answer_model = DEFAULT_LOCAL_MODEL
+    rooms = rooms_of(library, pipeline, answer_model)
     plain, anthropic = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
-    pages = Pages(pipeline, siblings, engine, encoders, plain, anthropic, rooms_of(library), library)
+    pages = Pages(pipeline, siblings, engine, encoders, plain, anthropic, rooms, library)
 
     async def start() -> None:
         for told in telemetry:

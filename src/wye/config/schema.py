@@ -249,6 +249,12 @@ class DocumentsConfig(Setting):
 
     max_upload_mb: int = 50
     """Largest file, in MiB; a larger one is refused with 413."""
+    embedding_model: str = "bge-small-en-v1.5"
+    """What makes vectors of their passages, on this machine; without local models they are found by words alone."""
+    rerank: bool = True
+    """Whether the best passages are read once more together with the question: better, for about a second of a core."""
+    answer_model: str | None = None
+    """Who answers questions that name no model; by default `default_model`, else the local model in the box."""
     readers: int = 2
     """How many documents each process reads at one time. 0 leaves them to others that share the database."""
 

@@ -10,6 +10,7 @@ from wye.kernel import clock
 from wye.kernel.ids import new_id
 from wye.knowledge.ingest import Ingest
 from wye.knowledge.intake import Intake
+from wye.knowledge.retrieve import Retriever
 from wye.ports.blobs import Blobs, BlobsAway
 from wye.ports.jobs import Jobs
 from wye.ports.reading import Reader
@@ -26,11 +27,21 @@ log = logging.getLogger("wye")
 
 class Library:
     def __init__(
-        self, store: Store, blobs: Blobs, jobs: Jobs, reader: Reader, folder: Path, *, max_bytes: int, readers: int
+        self,
+        store: Store,
+        blobs: Blobs,
+        jobs: Jobs,
+        reader: Reader,
+        retriever: Retriever,
+        folder: Path,
+        *,
+        max_bytes: int,
+        readers: int,
     ) -> None:
         """`folder` is for files under way. `readers` documents are read at one time in this process; with 0 other
         processes read them."""
         self.store = store
+        self.retriever = retriever
         self.blobs = blobs
         self.intake = Intake(store.files, blobs, folder, max_bytes)
         self.ingest = Ingest(store.documents, blobs, reader, folder)

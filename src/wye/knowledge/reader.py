@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from wye.kernel.errors import BadRequest
+from wye.kernel.errors import BadRequest, MissingExtra, NoDeployment
 from wye.knowledge.extract import extract
 from wye.knowledge.retrieve import Embedder, shown
 from wye.knowledge.split import split
@@ -15,10 +16,12 @@ from wye.ports.reading import Extracted, Progress
 from wye.ports.store import Passage
 
 _AT_ONCE = 32
+log = logging.getLogger("wye")
 
 
 class DocumentReader:
-    def __init__(self, index: Index, embedder: Embedder) -> None:
+    def __init__(self, index: Index, embedder: Embedder | None) -> None:
+        """Without an embedder passages are found by their words alone, which the store sees to."""
         self._index = index
         self._embedder = embedder
 
@@ -29,14 +32,24 @@ class DocumentReader:
         return split(extracted)
 
     async def index(self, document_id: str, passages: Sequence[Passage], progress: Progress) -> None:
+        if self._embedder is None:
+            return
+        try:
+            await self._embed(self._embedder, document_id, passages, progress)
+        except (NoDeployment, MissingExtra) as error:
+            log.warning("Documents are found by their words alone: %s", error.message)
+
+    async def _embed(
+        self, embedder: Embedder, document_id: str, passages: Sequence[Passage], progress: Progress
+    ) -> None:
         # What a process that died has done is not done again.
-        missing = set(await self._index.missing(document_id, self._embedder.model))
+        missing = set(await self._index.missing(document_id, embedder.model))
         left = [passage for passage in passages if passage.number in missing]
         for start in range(0, len(left), _AT_ONCE):
             part = left[start : start + _AT_ONCE]
-            made = await self._embedder.embed([shown(passage) for passage in part], "search_document")
+            made = await embedder.embed([shown(passage) for passage in part], "search_document")
             vectors: dict[int, Vector] = {p.number: vector for p, vector in zip(part, made, strict=True)}
-            await self._index.put(document_id, self._embedder.model, vectors)
+            await self._index.put(document_id, embedder.model, vectors)
             await progress((start + len(part)) / len(left))
 
 

@@ -35,8 +35,11 @@ class Embedder(Protocol):
 
 
 class Retriever:
-    def __init__(self, index: Index, embedder: Embedder, encoders: Encoders | None = None, reranker: str = "") -> None:
-        """With `reranker`, a model of `encoders`, the best passages are read once more."""
+    def __init__(
+        self, index: Index, embedder: Embedder | None, encoders: Encoders | None = None, reranker: str | None = None
+    ) -> None:
+        """Without an embedder passages are found by their words alone. With `reranker`, a model of `encoders`, the
+        best are read once more."""
         self._index = index
         self._embedder = embedder
         self._encoders = encoders
@@ -49,13 +52,14 @@ class Retriever:
         meant = await self._meant(document_ids, question)
         said = await self._index.by_words(document_ids, " ".join(telling_words(question)) or question, CANDIDATES)
         fused = _fused(meant, said)
-        if self._encoders is None or not self._reranker:
+        if self._encoders is None or self._reranker is None:
             return fused[:limit]
-        return await self._reread(
-            self._encoders, question, [found for found, _ in fused[: max(RERANKED, limit)]], limit
-        )
+        candidates = [found for found, _ in fused[: max(RERANKED, limit)]]
+        return await self._reread(self._encoders, self._reranker, question, candidates, limit)
 
     async def _meant(self, document_ids: Sequence[str], question: str) -> list[Found]:
+        if self._embedder is None:
+            return []
         try:
             (vector,) = await self._embedder.embed([question], "search_query")
         except (CapacityError, OperatorError) as error:
@@ -64,10 +68,10 @@ class Retriever:
         return await self._index.by_vector(document_ids, self._embedder.model, vector, CANDIDATES)
 
     async def _reread(
-        self, encoders: Encoders, question: str, candidates: list[Found], limit: int
+        self, encoders: Encoders, reranker: str, question: str, candidates: list[Found], limit: int
     ) -> list[tuple[Found, float]]:
         try:
-            scores = await encoders.rank(self._reranker, question, [shown(found.passage) for found in candidates])
+            scores = await encoders.rank(reranker, question, [shown(found.passage) for found in candidates])
         except (CapacityError, OperatorError) as error:
             log.warning("Passages are not read again: %s", error.message)
             scores = [-float(place) for place in range(len(candidates))]
