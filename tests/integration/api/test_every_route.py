@@ -43,11 +43,13 @@ WELL: dict[str, dict[str, Any]] = {
     "/model/{model}/invoke": CLAUDE,
     "/model/{model}/invoke-with-response-stream": CLAUDE,
     "/model/{model}/count-tokens": {"input": {"converse": {"messages": BLOCKS}}},
+    "/api/v1/ask": {"question": "Who?", "document_id": "doc-0"},
 }
 FORM = wire.form("a.txt", b"Hi")
 REFUSED = {
     "load": (404, "a model that is not local"),
     "unload": (404, "a model that is not local"),
+    "ask": (404, "a document that is not there"),
     "cancel": (400, "an answer that is complete"),
 }
 """By the end of their path: routes that refuse what is asked of them here."""

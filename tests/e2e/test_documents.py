@@ -1,0 +1,78 @@
+"""A document with one line that nobody could guess: found, cited with its page, and said by a real model."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from reportlab.pdfgen import canvas
+
+from tests import wire
+from tests.integration.api.test_ask import events
+from wye.catalog.local_models import CARDS
+from wye.engines.weights import LocalWeights
+from wye.testing.server import WyeServer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+
+MODEL = "qwen2.5-coder-0.5b"
+NONCE = "QX-7741-ZULU"
+PARTS = ("pump", "valve", "motor", "belt", "fan", "gear", "lamp", "hose", "chain", "brake")
+
+
+def manual() -> bytes:
+    """Twenty pages; on the seventh stands the nonce."""
+    out = io.BytesIO()
+    drawing = canvas.Canvas(out)
+    for page in range(1, 21):
+        drawing.drawString(72, 700, f"Chapter {page} describes the {PARTS[page % 10]} and how to mend it.")
+        if page == 7:
+            drawing.drawString(72, 680, f"The access code of the archive room is {NONCE}.")
+        drawing.showPage()
+    drawing.save()
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    LocalWeights(folder).fetch(CARDS[MODEL])
+    return folder
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_line_of_page_7_is_found_cited_and_said(
+    database: str, models: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    config = {
+        "home": str(tmp_path),
+        "local": {"preload": [], "models_dir": str(models), "context_length": 4096, "max_concurrent": 1},
+        "storage": {"url": request.getfixturevalue("postgres_url") if database == "postgres" else None},
+    }
+    with WyeServer(config) as server:
+        form = wire.form("manual.pdf", manual())
+        document = json.loads(wire.call(server.url, "/api/v1/upload", form.body, headers=form.headers)[2])
+        path = f"/api/v1/documents/{document['document_id']}"
+        deadline = time.monotonic() + 90
+        while (known := json.loads(wire.call(server.url, path)[2]))["status"] not in ("ready", "failed"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert (known["status"], known["pages"]) == ("ready", 20)
+        asked = {
+            "question": "What is the access code of the archive room?",
+            "document_id": document["document_id"],
+            "model": MODEL,
+        }
+        told = events(wire.call(server.url, "/api/v1/ask", asked)[2])
+        history = json.loads(wire.call(server.url, f"{path}/history")[2])["data"]
+    text = "".join(data for name, data in told[:-1] if name == "message")
+    named = {name: json.loads(data) for name, data in told if name != "message"}
+    assert NONCE in text
+    assert named["answer"]["model"] == f"local/{MODEL}"
+    cited = named["citations"][0]
+    assert (cited["document_id"], cited["filename"], cited["page"]) == (document["document_id"], "manual.pdf", 7)
+    assert NONCE in cited["quote"]
+    assert [kept["answer"] for kept in history] == [text]
