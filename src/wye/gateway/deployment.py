@@ -133,17 +133,22 @@ class Route:
         return Route(self.name, deployments, self.strict, retries=self.retries if retries is None else retries)
 
     def plan(self, now_s: float, tokens: int) -> list[Deployment]:
-        """Whom to ask, in order: those that can be asked, fallbacks last, and after all others those whose context is
-        too short for so many tokens. Raises NoDeployment when there is nobody."""
+        """Whom to ask, in order: those that can be asked, fallbacks last, then those who say that nothing is left of
+        their limit, and after all others those whose context is too short for so many tokens.
+
+        Raises NoDeployment when there is nobody.
+        """
         deployments = self.deployments
         if len(deployments) == 1 and deployments[0].health.may_answer(now_s):
             return deployments
         usable = [d for d in deployments if d.health.usable(now_s)]
-        usable = usable or [d for d in deployments if d.health.may_answer(now_s)]
-        if not usable:
-            raise self._nobody(now_s)
         weighted = [d for d in usable if d.weight > 0]
         plan = (self._order(weighted) if weighted else []) + [d for d in usable if d.weight <= 0]
+        if len(plan) < len(deployments):
+            spared = [d for d in deployments if d not in usable and d.health.may_answer(now_s)]
+            plan += sorted(spared, key=lambda d: d.weight <= 0)
+        if not plan:
+            raise self._nobody(now_s)
         if any(d.context_length is not None for d in plan):
             plan.sort(key=lambda d: d.context_length is not None and d.context_length < tokens)
         return plan

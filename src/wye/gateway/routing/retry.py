@@ -41,7 +41,8 @@ class Retry:
         tries = self._tries[id(failed)] = self._tries.get(id(failed), 0) + 1
         if self.attempts >= MAX_ATTEMPTS:
             raise error
-        others = [d for d in self._plan if id(d) not in self._tries and d.health.usable(now_s)]
+        others = [d for d in self._plan if id(d) not in self._tries and d.health.may_answer(now_s)]
+        others.sort(key=lambda d: not d.health.usable(now_s))
         if error.code == CONTEXT_LENGTH_EXCEEDED:
             self._too_small.add(failed.model)
             others = [d for d in others if d.model not in self._too_small and _holds_more(d, failed)]
@@ -51,7 +52,7 @@ class Retry:
             return 0.0
         if not _may_go_elsewhere(error):
             raise error
-        equals = [d for d in others if d.weight > 0]
+        equals = [d for d in others if d.weight > 0 and d.health.usable(now_s)]
         again = tries <= self._retries and _may_go_again(error)
         if equals:
             self.deployment = equals[0]

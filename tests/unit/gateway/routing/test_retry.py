@@ -110,6 +110,12 @@ def test_who_cannot_be_asked_any_more_is_left_out() -> None:
     assert steps(plan, ClockExpired("headers_s", 1))[0] == ["a", "spare"]
 
 
+def test_who_has_nothing_left_by_its_figures_is_asked_after_all_others() -> None:
+    plan = three()
+    plan[1].health.exhausted_until_s = 10.0
+    assert steps(plan, ClockExpired("headers_s", 1))[0] == ["a", "spare", "b"]
+
+
 def test_what_was_too_long_goes_to_one_that_holds_more_and_to_no_other() -> None:
     error = UpstreamRefused("too long", status=400, code="context_length_exceeded")
     short, same = deployment("short", model="s", context_length=100), deployment("same", model="t", context_length=100)

@@ -83,6 +83,18 @@ def test_who_was_slow_a_while_ago_is_measured_again(monkeypatch: pytest.MonkeyPa
         assert firsts(made, 1) == [first]
 
 
+def test_who_has_nothing_left_by_its_figures_comes_last_and_alone_is_asked_all_the_same() -> None:
+    a, b, spare = deployment("a"), deployment("b"), deployment("spare", weight=0)
+    made = route(spare, a, b)
+    a.health.exhausted_until_s = 10.0
+    assert [d.provider.name for d in made.plan(0.0, 1)] == ["b", "spare", "a"]
+    b.health.limited_until_s = spare.health.exhausted_until_s = 10.0
+    assert [d.provider.name for d in made.plan(0.0, 1)] == ["a", "spare"]
+    a.health.limited_until_s = spare.health.limited_until_s = 10.0
+    with pytest.raises(NoDeployment):
+        made.plan(0.0, 1)
+
+
 def test_the_order_of_the_file() -> None:
     assert firsts(route(deployment("a"), deployment("b"), strategy="priority"), 3) == ["a", "a", "a"]
 
