@@ -31,13 +31,20 @@ DOWN = [
 """What an outage looks like, one after the other."""
 
 
-def serve(*upstreams: FakeUpstream, weights: Sequence[float] = (1, 0), **more: Any) -> WyeServer:
-    """Route `m` to all of them, in OpenAI's Chat."""
-    clocks = {"connect_s": 1, "headers_s": 0.3, "first_token_s": 2, "gap_s": 2}
+def serve(
+    *upstreams: FakeUpstream, weights: Sequence[float] = (1, 0), patience_s: float = 60, **more: Any
+) -> WyeServer:
+    """Route `m` to all of them, in OpenAI's Chat; `patience_s` is how long the first may take."""
     names = [f"up{i}" for i in range(len(upstreams))]
     deployments = [
-        {"provider": name, "model": name, "api": "chat", "weight": weight, "clocks": clocks}
-        for name, weight in zip(names, weights, strict=True)
+        {
+            "provider": name,
+            "model": name,
+            "api": "chat",
+            "weight": weight,
+            "clocks": {} if i else {"headers_s": patience_s},
+        }
+        for i, (name, weight) in enumerate(zip(names, weights, strict=True))
     ]
     providers = {name: streams.provider("chat", upstream) for name, upstream in zip(names, upstreams, strict=True)}
     route = {"deployments": deployments, "allowed_fails": ALLOWED_FAILS, **more.pop("route", {})}
@@ -52,7 +59,7 @@ def test_an_outage_under_load_is_heard_by_nobody(upstream: FakeUpstream, second:
     """A call every 0.1 s, of each kind of caller in turn, before, during and after it."""
     upstream.script = second.script = well
     faults, callers = cycle(DOWN), cycle(CALLERS)
-    with serve(upstream, second, route={"cooldown_s": COOLDOWN_S}) as server:
+    with serve(upstream, second, patience_s=0.4, route={"cooldown_s": COOLDOWN_S}) as server:
         begun_s = now_s = time.monotonic()
         down_at_s, up_at_s = begun_s + 0.5, begun_s + 0.5 + DOWN_S
         in_vain = calls = 0

@@ -13,7 +13,7 @@ from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, StreamEncoder
 from wye.gateway.deployment import Deployment
 from wye.gateway.policy.limits import Reservation
-from wye.kernel.errors import WyeError
+from wye.kernel.errors import BadRequest, WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.telemetry import Attempt
 from wye.ports.transport import HeaderMap, Reply
@@ -91,6 +91,14 @@ class Exchange(msgspec.Struct):
         if lost is not None:
             for field in lost.decode("latin-1").split(", "):
                 self.losses.add(field, "so says another Wye on the way")
+
+    def has_canonical(self) -> bool:
+        """Whether it can be said in the canonical form; what cannot, some upstreams understand as it is."""
+        try:
+            self.canonical()
+        except BadRequest:
+            return False
+        return True
 
     def note(self, step: str) -> None:
         if self.trace is None:

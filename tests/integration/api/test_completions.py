@@ -48,7 +48,13 @@ def server(upstream: FakeUpstream) -> Iterator[WyeServer]:
         "own": {"kind": "vllm", "base_url": f"{upstream.url}/v1"},
         "vendor": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"},
     }
-    with WyeServer({"local": {"enabled": False}, "providers": providers}) as server:
+    deployments = {"base": {"provider": "own", "model": "base"}, "gpt": {"provider": "vendor", "model": "gpt-4o"}}
+    routes = {
+        f"{how}-{name}": {"deployments": [deployment], **more}
+        for name, deployment in deployments.items()
+        for how, more in (("kept", {"cache": {}}), ("continued", {"continue_after_cut": True}))
+    }
+    with WyeServer({"local": {"enabled": False}, "providers": providers, "routes": routes}) as server:
         yield server
 
 
@@ -75,6 +81,18 @@ def test_several_prompts_and_token_ids_go_to_who_understands_them(
     completion = client.completions.create(model="own/base", prompt=prompt)
     assert [item.index for item in completion.choices] == [0, 1]
     assert upstream.requests[-1].json()["prompt"] == prompt
+
+
+@pytest.mark.parametrize("how", ["kept", "continued"])
+def test_what_cannot_be_kept_or_continued_is_answered_all_the_same(
+    how: str, client: openai.OpenAI, upstream: FakeUpstream
+) -> None:
+    answers = client.completions.with_raw_response.create(model=f"{how}-base", prompt=[[1, 2], [3]])
+    assert answers.headers.get("x-wye-cache") == ("bypass" if how == "kept" else None)
+    streamed = client.completions.create(model=f"{how}-base", prompt=[[1, 2], [3]], stream=True)
+    assert "".join(chunk.choices[0].text for chunk in streamed if chunk.choices) == " the Rhine"
+    assert upstream.requests[-1].json()["prompt"] == [[1, 2], [3]]
+    assert len(client.completions.create(model=f"{how}-gpt", prompt=["a", "b"]).choices) == 2
 
 
 def test_a_model_for_conversations_is_asked_once_for_each_prompt(client: openai.OpenAI, upstream: FakeUpstream) -> None:

@@ -56,7 +56,7 @@ class AnswerCache:
     ) -> Whole | Stream:
         """Answer from what is kept or under way, else ask. Raises WyeError."""
         control = control or _AS_THE_ROUTE_SAYS
-        if not control.read and not control.store:
+        if (not control.read and not control.store) or not exchange.has_canonical():
             exchange.cache = "bypass"
             policy.counts["bypass"] += 1
             return await self._ask(exchange, route)

@@ -34,6 +34,8 @@ _MAX_OVERLAP = 1000
 
 async def continuing(exchange: Exchange, route: Route, ask: Ask, settlement: Settlement) -> Whole | Stream:
     """What `ask` answers, as a stream that goes on elsewhere if it breaks off. Raises what `ask` raises."""
+    if not exchange.has_canonical():
+        return await ask(exchange, route)
     request, listener = exchange.canonical(), exchange.listener
 
     def encoder() -> StreamEncoder:
