@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -264,3 +266,30 @@ def wire_json(house: House, path: str, body: Any) -> tuple[int, dict[str, str], 
 
 def wire_error(body: bytes) -> dict[str, Any]:
     return json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"model": "panel", "prompt": "Capital?"}),
+        ("/v1/chat/completions?target_format=bedrock_claude", {**wire.ask(), "model": "panel"}),
+        ("/model/panel/invoke", {"anthropic_version": "bedrock-2023-05-31", **wire.ask()}),
+        ("/model/panel/invoke", {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "schemaVersion": "1"}),
+        ("/model/panel/invoke", {"inputText": "Capital?"}),
+        ("/model/panel/converse", {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}),
+    ],
+    ids=["completions", "another format", "claude", "nova", "titan", "converse"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_format_has_an_answer_of_a_panel(path: str, body: dict[str, Any], stream: bool, house: House) -> None:
+    if path.startswith("/model/"):
+        path += ("-with-response-stream" if path.endswith("invoke") else "-stream") if stream else ""
+        body = {name: value for name, value in body.items() if name != "model"}
+    elif stream:
+        body = {**body, "stream": True}
+    status, _, said = wire.call(house.url, path, body)
+    if path.endswith("response-stream"):
+        said = b"".join(base64.b64decode(piece) for piece in re.findall(rb'"bytes":"([^"]+)"', said))
+    assert status == 200
+    assert b"Paris" in said
+    assert b'"models_used":["quick","deep"]' in said

@@ -252,7 +252,7 @@ class Run:
         worst = max((failed.error for failed in self.failed), key=lambda error: error.status)
         reasons = "; ".join(f"{failed.model}: {failed.error.message}" for failed in self.failed)
         message = f"{answered} of {len(self.plan.models)} models answered, and {quorum} must: {reasons}"
-        return WyeError(message[:2000], status=max(worst.status, 500), code=worst.code)
+        return WyeError(message[:2000], status=worst.status, code=worst.code)
 
     def _metadata(self, facts: Facts) -> dict[str, Any]:
         used = [call.model for call in self._calls if call.error is None]

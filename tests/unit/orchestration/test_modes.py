@@ -139,6 +139,13 @@ async def test_without_a_quorum_there_is_no_answer() -> None:
     assert caught.value.status == 502
 
 
+async def test_what_every_model_refuses_is_the_callers_fault() -> None:
+    models = Models(a=BadRequest("too long"), b=BadRequest("no images", code="unsupported_content"))
+    with pytest.raises(WyeError, match="0 of 2 models answered, and 1 must: a: too long; b: no images") as caught:
+        await answered("ensemble:a+b", models)
+    assert caught.value.status == 400
+
+
 async def test_an_ensemble_is_told_the_consensus_and_who_is_apart() -> None:
     same = "Paris has been the capital for centuries"
     models = Models(a=[same, "joined"], b=same, c="Quantum chromodynamics describes gluons")
@@ -311,6 +318,11 @@ async def test_tokens_are_counted_before_they_are_spent() -> None:
     with pytest.raises(LimitExceeded, match=r"100 tokens \(max_tokens\): 0 are used") as caught:
         await answered("pipeline:a+b", Models(a="x", b="y"), bounds=Bounds(max_tokens=100))
     assert caught.value.status == 400
+
+
+async def test_what_was_only_reserved_is_given_back() -> None:
+    heard = await answered("pipeline:a+b", Models(a="x", b="y"), bounds=Bounds(max_tokens=1500))
+    assert heard.text == "y"
 
 
 async def test_calls_under_way_are_counted_as_well() -> None:
