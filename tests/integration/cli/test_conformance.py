@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
+import random
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.integration.cli.conftest import Run, says
+from tests.valkey import PORTS
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.process import fake_config
 from wye.testing.server import WyeServer
@@ -60,8 +61,7 @@ def test_vectors_are_asked_of_a_model_of_their_own(here: Run) -> None:
 
 
 def test_a_gateway(here: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = random.choice(PORTS)
     placeholder = FakeProvider(port=port)
     placeholder.port = port
     config = fake_config(placeholder)

@@ -265,7 +265,8 @@ class Encoder:
     def _end(self) -> bytes:
         if self._include_usage and self._usage is not None:
             return self._chunk([], usage=encode_usage(self._usage, self._losses, NAME)) + DONE
-        return self._chunk([]) + DONE if self._members else DONE
+        # Who did not ask for usage looks into the choices of every chunk.
+        return self._delta(0, {}) + DONE if self._members else DONE
 
 
 def _path(event: Delta | PartEnd) -> str:

@@ -117,7 +117,7 @@ def test_members_of_the_whole_answer_come_with_the_next_chunk() -> None:
         End(),
     )
     assert [value.get("timings") for value in told[:-1]] == [None, 1, None, None]
-    assert (told[-2]["choices"], told[-2]["late"], told[-1]) == ([], 2, "[DONE]")
+    assert (told[-2]["choices"][0]["delta"], told[-2]["late"], told[-1]) == ({}, 2, "[DONE]")
     assert losses == {"container": "info"}
 
 
