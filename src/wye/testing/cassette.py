@@ -8,31 +8,27 @@ replaced wherever they stand.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 
-from wye.drivers.http import HttpTransport
 from wye.kernel import sse
-from wye.kernel.errors import ConfigError, UpstreamError
+from wye.kernel.errors import ConfigError
 from wye.kernel.json import JsonError, as_list, as_object, decode, encode_text
-from wye.ports.transport import Clocks, Origin, Reply
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
+from wye.testing.forwarder import Forwarder
 
 _REQUEST_HEADERS = ("anthropic-beta", "anthropic-version", "content-type", "openai-beta")
 _ANSWER_HEADERS = re.compile(r"content-type|retry-after|request-id|x-request-id|x-amzn-.*|.*ratelimit-.*")
-_HOP_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "expect", "accept-encoding", "keep-alive"}
 _SECRET_MEMBERS = re.compile(r"(?i)api[-_]?key|authorization|password|secret|access[-_]?token|session[-_]?token")
 _SECRETS = re.compile(
     r"\b(?:sk|rk|pk|xai|gsk|hf|ghp|AIza)[-_][A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{30,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|(?i:\bbearer) [A-Za-z0-9._~+/=-]{8,}|\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
 )
 _MASK = "***"
-_MAX_ANSWER = 64 * 1024 * 1024
 
 
 class Interaction(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,61 +121,17 @@ def _path_of(path: str) -> str:
 # Recording
 
 
-class Recorder(FakeUpstream):
-    """Forwards to `base_url` (with or without `/v1`) and writes every whole answer to the cassette once it is over.
-
-    AWS's signatures hold the host's name, so calls that are signed for another do not pass: use a bearer token, or put
-    a gateway between. An answer that breaks off is not recorded, and breaks off here as well.
-    """
+class Recorder(Forwarder):
+    """Forwards to `base_url` and writes every whole answer to the cassette once it is over."""
 
     def __init__(self, path: Path, base_url: str, *, port: int = 0) -> None:
-        super().__init__(self._forward, port=port)
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"'{base_url}' is no address of a server: https://HOST")
-        default = 443 if parts.scheme == "https" else 80
-        self._origin = Origin(parts.scheme, parts.hostname, parts.port or default)
-        self._prefix = parts.path.rstrip("/").removesuffix("/v1")
+        super().__init__(base_url, port=port)
         self._path = path
-        self._transport: HttpTransport | None = None
         self.interactions: list[Interaction] = []
 
-    async def _forward(self, request: FakeRequest) -> FakeAnswer:
-        if self._transport is None:
-            self._transport = HttpTransport()
-        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items() if name not in _HOP_HEADERS)
-        head = f"{lines}accept-encoding: identity\r\n".encode("latin-1")
-        target = (self._prefix + request.path).encode("latin-1")
-        method = request.method.encode()
-        try:
-            reply = await self._transport.send(self._origin, method, target, head, request.body, Clocks())
-        except UpstreamError as error:
-            return json_body({"error": {"message": error.message, "type": "upstream_error"}}, 502)
-        told = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers.items()}
-        headers = {name: value for name, value in told.items() if name not in (*_HOP_HEADERS, "content-encoding")}
-        return FakeAnswer(self._pieces(request, reply, headers), reply.status, headers)
-
-    async def _ended(self) -> None:
-        if self._transport is not None:
-            await self._transport.close()
-
-    async def _pieces(self, request: FakeRequest, reply: Reply, headers: dict[str, str]) -> AsyncIterator[bytes]:
-        heard: list[bytes] = []
-        size = 0
-        try:
-            while piece := await reply.read(300.0):
-                heard.append(piece)
-                size += len(piece)
-                if size > _MAX_ANSWER:
-                    raise ConnectionError("the answer is too long to be recorded")
-                yield piece
-        except UpstreamError as error:
-            raise ConnectionError(error.message) from None
-        finally:
-            reply.close()
-        self._write(request, reply.status, headers, b"".join(heard))
-
-    def _write(self, request: FakeRequest, status: int, headers: dict[str, str], body: bytes) -> None:
+    def ended(self, request: FakeRequest, status: int, headers: dict[str, str], body: bytes, *, whole: bool) -> None:
+        if not whole:
+            return
         secrets = _secrets_of(request)
         kept = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         told = {name: value for name, value in headers.items() if _ANSWER_HEADERS.fullmatch(name)}

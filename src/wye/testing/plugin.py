@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wye.testing.cassette import Recorder, Replayer
     from wye.testing.chat_requests import ChatRequestFactory
     from wye.testing.fake_provider import FakeProvider
+    from wye.testing.live import Budget
     from wye.testing.process import WyeProcess
     from wye.testing.sse_parser import SseParser
     from wye.testing.validators import ResponseValidator
@@ -44,11 +45,14 @@ _NEEDS = {
     "requires_postgres": "postgres_url",
 }
 _PROBE_S = 2.0
+_BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("wye", "Wye's test kit")
     group.addoption("--live-endpoints", action="store_true", help="Run tests marked live, against real providers.")
+    group.addoption("--live-budget", type=float, default=1.0, metavar="USD", help="What they may spend. [default: 1]")
+    group.addoption("--live-per-minute", type=float, default=20.0, metavar="N", help="Their calls. [default: 20]")
     group.addoption("--record-cassettes", action="store_true", help="Ask the real servers, and record their answers.")
 
 
@@ -63,6 +67,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("live"):
             item.add_marker(pytest.mark.skip(reason="asks real providers: run with --live-endpoints"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    budget = config.stash.get(_BUDGET, None)
+    if budget is not None:
+        terminalreporter.write_line(budget.told())
 
 
 @pytest.fixture(autouse=True)
@@ -260,37 +270,66 @@ def llm_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def openai_client(llm_url: str, stream_test_timeout: float) -> Iterator[Any]:
+def live_endpoint(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """`live_endpoint("https://api.openai.com")`: an address that forwards there, throttled (--live-per-minute) and up
+    to what may be spent (--live-budget, counted as if each token were the dearest)."""
+    from wye.testing.live import Budget, LiveEndpoint
+
+    config = request.config
+    if _BUDGET not in config.stash:
+        config.stash[_BUDGET] = Budget(
+            float(config.getoption("--live-budget") or 0), float(config.getoption("--live-per-minute") or 1)
+        )
+    with ExitStack() as stack:
+        yield lambda base_url: stack.enter_context(LiveEndpoint(base_url, config.stash[_BUDGET])).url
+
+
+def _where(request: pytest.FixtureRequest, vendor: str) -> tuple[str, str]:
+    """The address and the key for a vendor's client: in tests marked live its vendor's own."""
+    if not request.node.get_closest_marker("live"):
+        return request.getfixturevalue("llm_url"), _environ("LLM_GATEWAY_API_KEY", "test-key")
+    name = f"{vendor.upper()}_API_KEY"
+    if not (key := _environ(name, "")):
+        pytest.skip(f"{name} is not set")
+    base_url = _environ(f"{vendor.upper()}_BASE_URL", f"https://api.{vendor}.com")
+    return request.getfixturevalue("live_endpoint")(base_url), key
+
+
+@pytest.fixture
+def openai_client(request: pytest.FixtureRequest, stream_test_timeout: float) -> Iterator[Any]:
     openai = pytest.importorskip("openai")
-    with openai.OpenAI(base_url=f"{llm_url}/v1", api_key=_key(), timeout=stream_test_timeout, max_retries=0) as client:
+    url, key = _where(request, "openai")
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=key, timeout=stream_test_timeout, max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def async_openai_client(llm_url: str, stream_test_timeout: float) -> Any:
+def async_openai_client(request: pytest.FixtureRequest, stream_test_timeout: float) -> Any:
     """It keeps no connection, and so belongs to no event loop."""
     openai = pytest.importorskip("openai")
+    url, key = _where(request, "openai")
     each = {"connection": "close"}
     return openai.AsyncOpenAI(
-        base_url=f"{llm_url}/v1", api_key=_key(), timeout=stream_test_timeout, max_retries=0, default_headers=each
+        base_url=f"{url}/v1", api_key=key, timeout=stream_test_timeout, max_retries=0, default_headers=each
     )
 
 
 @pytest.fixture
-def anthropic_client(llm_url: str, stream_test_timeout: float) -> Iterator[Any]:
+def anthropic_client(request: pytest.FixtureRequest, stream_test_timeout: float) -> Iterator[Any]:
     anthropic = pytest.importorskip("anthropic")
-    with anthropic.Anthropic(base_url=llm_url, api_key=_key(), timeout=stream_test_timeout, max_retries=0) as client:
+    url, key = _where(request, "anthropic")
+    with anthropic.Anthropic(base_url=url, api_key=key, timeout=stream_test_timeout, max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
 def bedrock_client(llm_url: str, stream_test_timeout: float) -> Iterator[Any]:
-    """boto3's client of Bedrock's runtime."""
+    """boto3's client of Bedrock's runtime. Never live: AWS's signatures do not pass through a server that counts."""
     boto3 = pytest.importorskip("boto3")
     config = pytest.importorskip("botocore.config").Config(
         read_timeout=stream_test_timeout, retries={"total_max_attempts": 1}
     )
-    keys = {"aws_access_key_id": "AKIDTEST", "aws_secret_access_key": _key()}
+    keys = {"aws_access_key_id": "AKIDTEST", "aws_secret_access_key": _environ("LLM_GATEWAY_API_KEY", "test-key")}
     client = boto3.client("bedrock-runtime", endpoint_url=llm_url, region_name="us-east-1", config=config, **keys)
     yield client
     client.close()
@@ -303,10 +342,6 @@ def _httpx() -> Any:
         except ImportError:
             continue
     pytest.skip("httpx is not installed")
-
-
-def _key() -> str:
-    return _environ("LLM_GATEWAY_API_KEY", "test-key")
 
 
 def _environ(name: str, otherwise: str) -> str:

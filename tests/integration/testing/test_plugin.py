@@ -229,3 +229,44 @@ def test_nothing_of_wye_is_imported_before_a_test_asks_for_it(tmp_path: Path) ->
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+LIVE = """
+    import openai, pytest
+
+    @pytest.mark.live
+    def test_live(openai_client, anthropic_client):
+        hello = [{"role": "user", "content": "2+2"}]
+        for _ in range(2):
+            openai_client.chat.completions.create(model="gpt-4o", messages=hello)
+        anthropic_client.messages.create(model="claude", max_tokens=5, messages=hello)
+
+    @pytest.mark.live
+    def test_live_stream(openai_client):
+        hello = [{"role": "user", "content": "2+2"}]
+        list(openai_client.chat.completions.create(model="gpt-4o", messages=hello, stream=True))
+"""
+
+
+def test_live_tests_ask_the_real_provider_throttled_and_tell_what_it_cost(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wye.testing.fake_provider import FakeProvider
+
+    with FakeProvider(api_key="sk-real") as provider:
+        for vendor in ("OPENAI", "ANTHROPIC"):
+            monkeypatch.setenv(f"{vendor}_BASE_URL", provider.url)
+            monkeypatch.setenv(f"{vendor}_API_KEY", "sk-real")
+        done = ran(pytester, LIVE, "--live-endpoints", "--live-per-minute", "600", passed=2)
+        done.stdout.fnmatch_lines(["4 live calls, * tokens, at most $0.0* of $1.00"])
+        at = [call.at for call in provider.calls]
+        assert len(at) == 4
+        assert at[3] - at[0] > 0.25
+        done = ran(pytester, LIVE, "--live-endpoints", "--live-budget", "0.0001", "--live-per-minute", "6000", failed=2)
+        done.stdout.fnmatch_lines(["*have spent what they may (--live-budget): 1 live calls*"])
+        assert provider.counters["calls"] == 5
+
+
+def test_live_tests_need_a_key(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    ran(pytester, LIVE, "--live-endpoints", skipped=2).stdout.fnmatch_lines(["*OPENAI_API_KEY is not set"])
