@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wye.api.ask import AskPages
 from wye.api.documents import DocumentPages
@@ -20,6 +21,10 @@ from wye.knowledge.on_demand import LibraryOnDemand
 from wye.knowledge.reader import DocumentReader, LocalEmbedder
 from wye.knowledge.retrieve import Retriever
 from wye.ports.encoders import Encoders
+from wye.ports.jobs import Jobs
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 MiB = 1024 * 1024
 RERANKER = next(card.id for card in ENCODERS.values() if card.kind == "reranker")
@@ -54,7 +59,7 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
         return Library(
             SqlStore(database),
             DiskBlobs(folder),
-            SqlJobs(database),
+            _shared_jobs(url) if database.postgres else SqlJobs(database),
             DocumentReader(index, embedder),
             Retriever(index, embedder, encoders, reranker),
             folder / "incoming",
@@ -63,6 +68,14 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
         )
 
     return LibraryOnDemand(make, in_use=lambda: storage.url is not None or file.exists())
+
+
+def _shared_jobs(url: URL) -> Jobs:
+    try:
+        from wye.drivers.procrastinate.jobs import ProcrastinateJobs  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtra("storage.url with Postgres", "postgres") from None
+    return ProcrastinateJobs(url.set(drivername="postgresql").render_as_string(hide_password=False))
 
 
 def rooms_of(library: LibraryOnDemand, pipeline: Pipeline, answer_model: str | None) -> dict[str, object]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "mock": "Serve every format without a model, to test against.",
     "conformance": "Check how well a server speaks the vendors' formats.",
+    "worker": "Read documents for the servers that share its database.",
     "check": "Say whether the configuration is good and the providers can be reached.",
 }
 

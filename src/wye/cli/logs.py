@@ -13,6 +13,9 @@ def set_up(level: str, form: str) -> None:
     stream = logging.StreamHandler()
     stream.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[stream])
+    if level == "info":  # what these libraries tell there, nobody who runs a server wants to know
+        for name in ("alembic", "procrastinate", "psycopg"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class JsonLines(logging.Formatter):

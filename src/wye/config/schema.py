@@ -256,7 +256,7 @@ class DocumentsConfig(Setting):
     answer_model: str | None = None
     """Who answers questions that name no model; by default `default_model`, else the local model in the box."""
     readers: int = 2
-    """How many documents each process reads at one time. 0 leaves them to others that share the database."""
+    """How many documents each process reads at one time. 0 leaves them to `wye worker`."""
 
 
 class LocalConfig(Setting):

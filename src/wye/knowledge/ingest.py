@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from wye.ports.store import Documents, StoredDocument
 _EXTRACTED, _INDEXED = 40, 99
 """Percent, when a step is done. Ready is 100."""
 _TOLD_EVERY_S = 0.2
+log = logging.getLogger("wye")
 
 
 class Ingest:
@@ -48,6 +50,7 @@ class Ingest:
             return  # deleted meanwhile
         await self._reader.index(document.id, passages, self._part(document, _EXTRACTED, _INDEXED))
         await self._documents.finish(document.id, pages=extracted.pages, notes=extracted.notes)
+        log.info("%s: %s is ready, %d passages", document.id, document.file.filename, len(passages))
 
     def _part(self, document: StoredDocument, start: int, end: int) -> Progress:
         """Tells a step's progress as the document's, not more often than anybody wants to see it."""

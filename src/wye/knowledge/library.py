@@ -63,6 +63,7 @@ class Library:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._jobs.close()
         await self.store.close()
 
     async def read(self, file: StoredFile) -> StoredDocument:

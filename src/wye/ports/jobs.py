@@ -35,6 +35,8 @@ class Jobs(Protocol):
         """Nothing more needs to be done on it. Work that is under way goes on."""
         ...
 
+    async def close(self) -> None: ...
+
 
 ATTEMPTS = 4
 

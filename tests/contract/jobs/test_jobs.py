@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from wye.drivers.procrastinate import jobs as procrastinate_jobs
+from wye.drivers.procrastinate.jobs import ProcrastinateJobs
 from wye.drivers.sql import jobs as sql_jobs
 from wye.drivers.sql.database import Database, database_url
 from wye.drivers.sql.jobs import SqlJobs
@@ -28,20 +30,28 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_jobs, "_LEASE_S", 0.4)
     monkeypatch.setattr(sql_jobs, "_RENEWED_S", 0.1)
     monkeypatch.setattr(sql_jobs, "wait_before", lambda attempt: 0.02)
+    monkeypatch.setattr(procrastinate_jobs, "_LOOKED_S", 0.05)
+    monkeypatch.setattr(procrastinate_jobs, "_HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(procrastinate_jobs, "_DEAD_S", 0.4)
+    monkeypatch.setattr(procrastinate_jobs, "_GRACE_S", 0.1)
+    monkeypatch.setattr(procrastinate_jobs, "wait_before", lambda attempt: 0.0)
 
 
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
+@pytest.fixture(params=["sql", "procrastinate"])
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes what another process would use."""
-    databases: list[Database] = []
+    database = Database(database_url(Secret(f"sqlite:///{tmp_path}/wye.db")))
+    url = request.getfixturevalue("postgres_url") if request.param == "procrastinate" else ""
+    all_made: list[Jobs] = []
 
     def made() -> Jobs:
-        databases.append(Database(database_url(Secret(f"sqlite:///{tmp_path}/wye.db"))))
-        return SqlJobs(databases[-1])
+        all_made.append(ProcrastinateJobs(url) if url else SqlJobs(database))
+        return all_made[-1]
 
     yield made
-    for database in databases:
-        await database.close()
+    for jobs in all_made:
+        await jobs.close()
+    await database.close()
 
 
 class Seen:
@@ -93,11 +103,15 @@ async def test_what_was_added_before_and_after_is_done_once(make: Make) -> None:
 
 async def test_as_many_are_done_at_one_time_as_is_said(make: Make) -> None:
     most = now = 0
+    together = asyncio.Event()
 
     async def work(_: str) -> None:
         nonlocal most, now
         now += 1
         most = max(most, now)
+        if now == 3:
+            together.set()
+        await together.wait()
         await asyncio.sleep(0.02)
         now -= 1
 

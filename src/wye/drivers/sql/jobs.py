@@ -49,6 +49,9 @@ class SqlJobs:
             for _ in range(concurrency):
                 together.create_task(self._work(work, failed))
 
+    async def close(self) -> None:
+        """Nothing is open that the database does not close itself."""
+
     async def _work(self, work: Work, failed: Failed) -> None:
         while True:
             try:

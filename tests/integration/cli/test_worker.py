@@ -1,0 +1,115 @@
+"""Documents are read whatever happens to the processes that read them: `wye worker`, and servers that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests import wire
+from tests.integration.cli.conftest import DEADLINE_S, Run, Serve, says
+from wye.testing.server import WyeServer
+
+Worker = subprocess.Popen[str]
+WITHOUT_MODELS = "local: {enabled: false}\n"
+
+
+@pytest.fixture
+def work(folder: Path) -> Iterator[Callable[..., Worker]]:
+    """Starts a worker; it is reading when this returns."""
+    with ExitStack() as stack:
+
+        def work(*arguments: str) -> Worker:
+            command = [sys.executable, "-m", "wye", "worker", *arguments]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert "Reading documents" in process.stdout.readline()
+            return process
+
+        yield work
+
+
+def upload(url: str, count: int) -> list[str]:
+    found: list[str] = []
+    for number in range(count):
+        form = wire.form(f"{number}.txt", "\n\n".join(f"This is line {line}" for line in range(60)).encode())
+        found.append(json.loads(wire.call(url, "/api/v1/upload", form.body, headers=form.headers)[2])["document_id"])
+    return found
+
+
+def statuses(url: str) -> list[str]:
+    listed: Any = json.loads(wire.call(url, "/api/v1/documents?limit=1000")[2])["data"]
+    return [document["status"] for document in listed]
+
+
+def stop(worker: Worker) -> tuple[int, str]:
+    worker.send_signal(signal.SIGTERM)
+    _, logged = worker.communicate(timeout=DEADLINE_S)
+    return worker.returncode, logged
+
+
+def known_workers(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('procrastinate_workers')").fetchone() == (None,):
+            return 0
+        found = connection.execute("SELECT count(*) FROM procrastinate_workers").fetchone()
+    return found[0] if found else 0
+
+
+def read_by(logged: str) -> set[str]:
+    return {line.split("INFO ")[1].split(":")[0] for line in logged.splitlines() if "is ready" in line}
+
+
+def test_a_server_that_is_killed_goes_on_when_it_starts_again(serve: Serve, folder: Path) -> None:
+    Path("wye.yaml").write_text(WITHOUT_MODELS)
+    server = serve()
+    made = upload(server.url, 5)
+    wire.until(lambda: "ready" in statuses(server.url), DEADLINE_S)
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    with WyeServer(folder / "wye.yaml") as again:
+        wire.until(lambda: statuses(again.url) == ["ready"] * 5, DEADLINE_S)
+    with sqlite3.connect(folder / "home" / "wye.db") as database:
+        passages = database.execute("SELECT document_id, text FROM passages").fetchall()
+        assert {name for name, _ in passages} == set(made)
+        for name in made:
+            text = " ".join(text for of, text in passages if of == name)
+            assert re.findall(r"line (\d+)", text) == [str(line) for line in range(60)]
+
+
+def test_workers_share_what_a_server_leaves_to_them(
+    work: Callable[..., Worker], folder: Path, postgres_url: str
+) -> None:
+    settings = f'storage: {{url: "{postgres_url}"}}\ndocuments: {{readers: 0}}\n'
+    Path("wye.yaml").write_text(WITHOUT_MODELS + settings + "server: {log_level: info}\n")
+    with WyeServer(folder / "wye.yaml") as server:
+        workers = [work("--readers", "1") for _ in range(2)]
+        wire.until(lambda: known_workers(postgres_url) == 2, DEADLINE_S)
+        made = upload(server.url, 6)
+        wire.until(lambda: statuses(server.url) == ["ready"] * 6, DEADLINE_S)
+    ended = [stop(worker) for worker in workers]
+    assert [status for status, _ in ended] == [0, 0]
+    first, second = (read_by(logged) for _, logged in ended)
+    assert first | second == set(made)
+    assert first & second == set()
+    assert min(len(first), len(second)) > 0
+
+
+def test_a_database_that_cannot_be_understood_is_said(run: Run) -> None:
+    Path("wye.yaml").write_text(WITHOUT_MODELS + 'storage: {url: "mysql://me:secret@host/x"}\n')
+    done = run("worker")
+    says(done, "storage.url cannot be used", "mysql")
+    assert "secret" not in done.stderr
