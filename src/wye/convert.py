@@ -38,6 +38,8 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be carried, in the order it was met."""
     dialect: str
     """That of the body, by its full name."""
+    headers: dict[str, str]
+    """What the dialect says beside its body: Bedrock's service tier, for one, and how many tokens an answer took."""
 
 
 class ConvertedRequest(Converted, frozen=True, kw_only=True):
@@ -47,8 +49,6 @@ class ConvertedRequest(Converted, frozen=True, kw_only=True):
     """Where the dialect has it in the path (Bedrock's), the body does not repeat it; "" when nobody named one."""
     stream: bool
     """Whether a stream is asked for: likewise by another path there."""
-    headers: dict[str, str]
-    """What the dialect says beside its body: Bedrock's service tier, for one."""
 
 
 def detect(body: Body) -> str:
@@ -102,7 +102,7 @@ def convert_request(
         source=source.name,
         model=request.model,
         stream=request.stream,
-        headers={name.decode(): value.decode() for name, value in beside.items()},
+        headers=_as_texts(beside),
     )
 
 
@@ -134,10 +134,13 @@ def convert_response(
             response = fold(texts(unfold(response)))
         if target.echo is not None:
             response = target.echo(asked, response)
+    start = Start("", "", None, response.usage, response.service_tier, response.extras)
+    left, told = _said_beside(target, start, streamed=False)
+    response.service_tier, response.extras = left.service_tier, left.extras
     said = target.encode_response(response, losses)
     if strict:
         losses.refuse()
-    return Converted(body=said, losses=losses, dialect=target.name)
+    return Converted(body=said, losses=losses, dialect=target.name, headers=told)
 
 
 @overload
@@ -202,9 +205,12 @@ class _Stream:
         """What could not be carried so far."""
         self.dialect = target.name
         self.content_type = target.framing.content_type.decode()
+        self.headers: dict[str, str] = {}
+        """What the dialect says beside the stream, once it has begun."""
         self.error: WyeError | None = None
         """Why the answer broke off."""
         self._source = source
+        self._target = target
         self._decoder: StreamDecoder | None = None
         self._encoder = target.stream_encoder(asked, self.losses)
         self._texts = as_texts(asked)
@@ -225,14 +231,18 @@ class _Stream:
         self._over = True
         return self._said((self._decoder or self._source.stream_decoder()).close())
 
+    def _begun(self, start: Start) -> Start:
+        start = start if self._beside is None else start.after(self._beside)
+        start, self.headers = _said_beside(self._target, start, streamed=True)
+        return start
+
     def _said(self, events: list[Event]) -> bytes:
         said: list[bytes] = []
         for event in self._texts(events) if self._texts is not None else events:
             if isinstance(event, Failure):
                 self.error = event.error
             self._over = self._over or isinstance(event, End | Failure)
-            told = event.after(self._beside) if isinstance(event, Start) and self._beside is not None else event
-            said.append(self._encoder.encode(told))
+            said.append(self._encoder.encode(self._begun(event) if isinstance(event, Start) else event))
         if self._strict:
             try:
                 self.losses.refuse()
@@ -317,6 +327,19 @@ def _told_beside(dialect: Dialect, headers: Mapping[str, str] | None) -> Start |
     if headers is None or codec is None or codec.decode_answer is None:
         return None
     return codec.decode_answer(_header_map(headers))
+
+
+def _said_beside(dialect: Dialect, start: Start, *, streamed: bool) -> tuple[Start, dict[str, str]]:
+    """What an answer's headers leave to its body, and the headers."""
+    codec = dialect.headers
+    if codec is None or codec.encode_answer is None:
+        return start, {}
+    left, headers = codec.encode_answer(start, streamed, None)
+    return left, _as_texts(headers)
+
+
+def _as_texts(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers.items()}
 
 
 def _request_body(body: Body) -> JsonObject:

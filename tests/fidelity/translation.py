@@ -147,7 +147,11 @@ def _changed(stream: bytes, change: Change) -> bytes:
 def in_headers(dialect: Dialect, start: Start, took_ms: int | None) -> tuple[Start, dict[bytes, bytes]]:
     """What an answer's headers leave to its body, and the headers."""
     codec = dialect.headers
-    return (start, {}) if codec is None or codec.encode_answer is None else codec.encode_answer(start, took_ms)
+    return (
+        (start, {})
+        if codec is None or codec.encode_answer is None
+        else codec.encode_answer(start, took_ms is None, took_ms)
+    )
 
 
 def beside(dialect: Dialect, headers: dict[bytes, bytes], answer: ChatResponse) -> ChatResponse:

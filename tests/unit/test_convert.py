@@ -419,6 +419,30 @@ def test_what_a_stream_says_in_headers() -> None:
     assert (told.service_tier, told.usage) == ("flex", Usage(7, 2))
 
 
+@pytest.mark.parametrize("to", [name for name in DIALECTS if DIALECTS[name].headers])
+def test_what_an_answer_tells_beside_its_body_comes_back(to: str) -> None:
+    body = {**answer_in("openai_chat"), "service_tier": "flex"}
+    said = wye.convert_response(body, to=to, from_="chat")
+    again = wye.convert_response(said.body, to="chat", from_=to, headers=said.headers)
+    if DIALECTS[to].model_in_path:
+        assert said.headers["x-amzn-bedrock-service-tier"] == again.body["service_tier"] == "flex"
+        assert "latency" not in "".join(said.headers)
+    else:
+        assert said.headers == {}
+    assert again.body["usage"]["total_tokens"] == body["usage"]["total_tokens"]
+
+
+def test_what_a_stream_tells_beside_itself_is_known_once_it_has_begun() -> None:
+    chunks = [
+        b'data: {"id":"c","model":"m","service_tier":"flex","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    ]
+    stream = wye.convert_stream(chunks, to="bedrock_titan", from_="chat")
+    assert stream.headers == {}
+    next(stream)
+    assert stream.headers["x-amzn-bedrock-service-tier"] == "flex"
+    assert not any(loss.field == "service_tier" for loss in stream.losses)
+
+
 def test_what_a_caller_says_in_headers() -> None:
     asked = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": CHAT["messages"]}
     given = {"X-Amzn-Bedrock-Trace": "ENABLED", "X-Amzn-Bedrock-Service-Tier": "flex"}

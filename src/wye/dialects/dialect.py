@@ -102,9 +102,9 @@ class HeaderCodec(msgspec.Struct, frozen=True, kw_only=True):
     """What they leave to the body to say, and the headers to send."""
     decode_answer: Callable[[Mapping[bytes, bytes]], Start | None] | None = None
     """What they tell of an answer, as its start."""
-    encode_answer: Callable[[Start, int | None], tuple[Start, dict[bytes, bytes]]] | None = None
-    """What they leave to the body to say, and the headers: of a whole answer that took so many milliseconds, or (None)
-    of a stream."""
+    encode_answer: Callable[[Start, bool, int | None], tuple[Start, dict[bytes, bytes]]] | None = None
+    """What they leave to the body to say, and the headers: of a stream, or of a whole answer, which may have taken so
+    many milliseconds."""
     passed_on: bytes | None = None
     """How the names of headers begin that go through with an answer that passes through."""
 

@@ -117,7 +117,7 @@ def tell(dialect: Dialect, request: ChatRequest, response: ChatResponse, pace: P
         headers = {"content-type": "application/json"}
         if dialect.headers is not None and dialect.headers.encode_answer is not None:
             start = Start("", "", None, response.usage)
-            _, said = dialect.headers.encode_answer(start, round(pace.latency_s * 1000))
+            _, said = dialect.headers.encode_answer(start, False, round(pace.latency_s * 1000))
             headers |= {name.decode(): value.decode() for name, value in said.items()}
         body = encode(dialect.encode_response(response, Losses()))
         wait_s = tokens / pace.tokens_per_s if pace.tokens_per_s else 0.0
@@ -129,7 +129,7 @@ def tell(dialect: Dialect, request: ChatRequest, response: ChatResponse, pace: P
 def _streamed(dialect: Dialect, request: ChatRequest, response: ChatResponse, pace: Pace) -> Told:
     headers = {"content-type": dialect.framing.content_type.decode()}
     if dialect.headers is not None and dialect.headers.encode_answer is not None:
-        _, said = dialect.headers.encode_answer(Start("", ""), None)
+        _, said = dialect.headers.encode_answer(Start("", ""), True, None)
         headers |= {name.decode(): value.decode() for name, value in said.items()}
     encoder = dialect.stream_encoder(request, Losses())
     told = Told([], [], True, headers)

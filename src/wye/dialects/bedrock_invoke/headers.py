@@ -118,18 +118,19 @@ def _figure(value: bytes | None) -> int | None:
     return int(value) if value is not None and _FIGURE.fullmatch(value) else None
 
 
-def encode_answer(start: Start, latency_ms: int | None) -> tuple[Start, dict[bytes, bytes]]:
+def encode_answer(start: Start, streamed: bool, took_ms: int | None) -> tuple[Start, dict[bytes, bytes]]:
     own = dict((start.extras or {}).get(_CONVERSE, {}))
     headers = _take(own, "performanceConfig", {"latency": _LATENCY})
     tier = "default" if start.service_tier == "standard" else start.service_tier
     if tier in _TIERS:
         headers[_TIER] = tier.encode()
         tier = None
-    if latency_ms is None:
+    if streamed:
         headers[_CONTENT_TYPE] = b"application/json"
     else:
-        headers[_TOOK] = b"%d" % latency_ms
         headers |= _figures(start.usage)
+    if took_ms is not None:
+        headers[_TOOK] = b"%d" % took_ms
     return replace(start, service_tier=tier, extras=_without(start.extras, own)), headers
 
 

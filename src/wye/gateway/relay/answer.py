@@ -44,7 +44,7 @@ def say_in_headers(exchange: Exchange, start: Start, *, streamed: bool) -> Start
     if codec is None or codec.encode_answer is None:
         return start
     took_ms = None if streamed else round((clock.monotonic_s() - exchange.started_s) * 1000)
-    start, exchange.answer_headers = codec.encode_answer(start, took_ms)
+    start, exchange.answer_headers = codec.encode_answer(start, streamed, took_ms)
     return start
 
 

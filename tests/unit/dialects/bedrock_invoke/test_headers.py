@@ -132,19 +132,19 @@ def test_an_answer_says_how_it_was_served() -> None:
     start = Start("i", "m", 1, Usage(13, 3, 4, 2), "standard", extras)
     served = {b"x-amzn-bedrock-performanceconfig-latency": b"optimized", b"x-amzn-bedrock-service-tier": b"default"}
     left = {"bedrock_converse": {"trace": {}}, "openai_chat": {"x": 1}}
-    assert encode_answer(start, 250) == (
+    assert encode_answer(start, False, 250) == (
         Start("i", "m", 1, Usage(13, 3, 4, 2), None, left),
         {**served, b"x-amzn-bedrock-invocation-latency": b"250", **COUNTED},
     )
-    assert encode_answer(start, None)[1] == {**served, b"x-amzn-bedrock-content-type": b"application/json"}
+    assert encode_answer(start, True, None)[1] == {**served, b"x-amzn-bedrock-content-type": b"application/json"}
 
 
 def test_figures_that_nobody_knows_are_not_made_up() -> None:
-    assert encode_answer(Start("", "", service_tier="batch"), 1) == (
+    assert encode_answer(Start("", "", service_tier="batch"), False, 1) == (
         Start("", "", service_tier="batch"),
         {b"x-amzn-bedrock-invocation-latency": b"1"},
     )
-    assert encode_answer(Start("", "", usage=Usage(None, None)), 1)[1] == {
+    assert encode_answer(Start("", "", usage=Usage(None, None)), False, 1)[1] == {
         b"x-amzn-bedrock-invocation-latency": b"1",
         b"x-amzn-bedrock-input-token-count": b"0",
         b"x-amzn-bedrock-output-token-count": b"0",
