@@ -18,13 +18,19 @@ from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
 from wye.catalog.presets import PRESETS
 from wye.config.load import config_from, load_config
-from wye.config.schema import AttachedConfig, Config, DeploymentConfig, PanelConfig, ProviderConfig, RouteConfig
+from wye.config.schema import (
+    AttachedConfig,
+    Config,
+    DeploymentConfig,
+    PanelConfig,
+    ProviderConfig,
+    RouteConfig,
+)
 from wye.dialects.bedrock_invoke.families import family_of_model
 from wye.dialects.detect import named
 from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from wye.dialects.registry import DIALECTS
 from wye.drivers.http import HttpTransport
-from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket.server import StateServer
 from wye.drivers.socket.state import SocketState
@@ -37,16 +43,13 @@ from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.pipeline import Pipeline
-from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.kept_responses import KeptResponses
-from wye.gateway.policy.limits import Limiter, Limits
 from wye.gateway.request_log import RequestLog
 from wye.gateway.routing.health import Health
 from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
-from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
 from wye.orchestration.late import LatePanel, LatePanels
 from wye.ports.engine import Address, Engine, LocalModel
@@ -65,6 +68,7 @@ from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 from wye.providers.wye import WyeProvider
+from wye.wiring_admission import make_admission
 from wye.wiring_documents import make_library, rooms_of
 
 
@@ -136,13 +140,12 @@ def create_app(
     if config.cache.store == "memory" and config.redis.url is not None:
         kept = MemoryState(config.cache.max_mb * MiB)
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
-    limits = msgspec.convert(config.limits, Limits, from_attributes=True)
-    limiter = Limiter(limits, MemoryQuotas(), state, config.cache.namespace) if limits != Limits() else None
     telemetry = make_telemetry(config)
+    admission = make_admission(config, state, telemetry)
     pipeline = Pipeline(
-        make_auth(config),
+        admission.auth,
         router,
-        Settlement(limiter, telemetry),
+        admission.settlement,
         Conversations(make_responses(state, config.cache.namespace), state, config.cache.namespace),
         state,
         kept,
@@ -171,8 +174,7 @@ def create_app(
         await library.start()
 
     async def stop() -> None:
-        if limiter is not None:
-            await limiter.stop()
+        await admission.stop()
         local = [source.close() for source in (engine, encoders) if source is not None]
         await asyncio.gather(state.stop(), transport.close(), library.stop(), *local)
         await asyncio.gather(*(told.stop() for told in telemetry))
@@ -364,22 +366,6 @@ DEFAULT_LOCAL_MODEL = next(iter(CARDS))
 
 def make_weights(config: Config) -> LocalWeights:
     return LocalWeights(Path(config.local.models_dir or Path(config.home or ".") / "models").expanduser())
-
-
-def make_auth(config: Config) -> Auth:
-    """Who may call: whoever has the server's key, or signs as an AWS client with it or with a pair of its own."""
-    server = config.server
-    pair = server.aws_access_key_id, server.aws_secret_access_key
-    if any(pair) and not (all(pair) and server.api_key):
-        raise ConfigError(
-            "server: aws_access_key_id, aws_secret_access_key and api_key are needed all, or api_key alone"
-        )
-    if not server.api_key:
-        return Auth({})
-    pairs = {OWN_ACCESS_KEY_ID: ("server", server.api_key)}
-    if server.aws_access_key_id and server.aws_secret_access_key:
-        pairs[server.aws_access_key_id] = ("server", server.aws_secret_access_key)
-    return Auth({"server": server.api_key}, pairs)
 
 
 def make_providers(config: Config, transport: Transport) -> dict[str, Provider]:

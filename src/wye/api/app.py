@@ -92,6 +92,7 @@ class App:
         exchange: Exchange | None = None
         begun = False
         try:
+            await self.pipeline.auth.meet(headers)
             if found.signed:
                 body, principal = await self._signed_body(scope, caller)
             else:

@@ -22,6 +22,7 @@ from wye.api.stats import health_of, providers_of, stats_of
 from wye.dialects.dialect import Dialect
 from wye.dialects.openai_responses.conversation import page_of
 from wye.gateway.pipeline import Pipeline
+from wye.gateway.policy.issued_keys import ADMIN
 from wye.gateway.policy.kept_responses import KeptResponse
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
@@ -187,12 +188,17 @@ class Pages:
             headers = dict(request.headers.raw)
             request_id = request_id_of(headers)
             try:
+                if not page.open:
+                    await self._pipeline.auth.meet(headers)
                 if page.signed:
                     caller = self._pipeline.auth.aws_caller(headers)
                     path, query = request.scope["raw_path"], request.scope["query_string"]
                     caller.check(request.method.encode(), path, query, headers, b"")
+                    request.state.principal = caller.principal
                 elif not page.open:
                     request.state.principal = self._pipeline.auth.principal(headers)
+                if not page.open:
+                    self._pipeline.auth.allow(request.state.principal, ADMIN if page.admin else "resources")
                 response = await handler(request)
             except Exception as error:  # the edge: every failure is answered in the caller's dialect
                 return self._failed(request, as_wye_error(error, request_id), request_id)

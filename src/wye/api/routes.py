@@ -39,6 +39,8 @@ class Page(NamedTuple):
     """The media type of its body, where it has one."""
     required: tuple[str, ...] = ()
     """The members that its body must have."""
+    admin: bool = False
+    """Whether it concerns the server and not the caller alone: issued keys are for that only where they say so."""
 
 
 HOT_ROUTES = (
@@ -124,17 +126,24 @@ HOT_ROUTES = (
 
 PAGES = (
     Page("GET", ("/v1/models", "/models"), "list_models", "List routes and local models."),
-    Page("POST", ("/v1/models/{model:path}/load", "/models/{model:path}/load"), "load_model", "Load a local model."),
+    Page(
+        "POST",
+        ("/v1/models/{model:path}/load", "/models/{model:path}/load"),
+        "load_model",
+        "Load a local model.",
+        admin=True,
+    ),
     Page(
         "POST",
         ("/v1/models/{model:path}/unload", "/models/{model:path}/unload"),
         "unload_model",
         "Unload a local model and free its memory.",
+        admin=True,
     ),
     Page("GET", ("/v1/models/{model:path}", "/models/{model:path}"), "show_model", "Show one model."),
     Page("GET", ("/v1/providers", "/providers"), "list_providers", "List the upstream accounts and how they are."),
-    Page("GET", ("/stats",), "stats", "Figures for people and dashboards, for each route and deployment."),
-    Page("DELETE", ("/cache",), "clear_cache", "Forget every kept answer."),
+    Page("GET", ("/stats",), "stats", "Figures for people and dashboards, for each route and deployment.", admin=True),
+    Page("DELETE", ("/cache",), "clear_cache", "Forget every kept answer.", admin=True),
     Page("GET", ("/v1/responses/{id}", "/responses/{id}"), "show_response", "Show an answer that was kept."),
     Page("DELETE", ("/v1/responses/{id}", "/responses/{id}"), "delete_response", "Forget an answer that was kept."),
     Page(
@@ -219,7 +228,7 @@ PAGES = (
     ),
     Page("GET", ("/health",), "health", "Whether the process is well.", open=True),
     Page("GET", ("/health/ready",), "ready", "Whether it can answer: 200, or 503 with the reason.", open=True),
-    Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format.", media="text/plain"),
+    Page("GET", ("/metrics",), "metrics", "Figures in Prometheus format.", media="text/plain", admin=True),
     Page("GET", ("/openapi.json",), "openapi", "This API as an OpenAPI document.", open=True),
     Page("GET", ("/docs",), "docs", "This API as a page to read.", open=True, media="text/html"),
 )

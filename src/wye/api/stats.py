@@ -46,10 +46,7 @@ def health_of(pipeline: Pipeline) -> dict[str, str]:
     }
     if pipeline.state.away is not None:
         checks["state"] = f"degraded: {pipeline.state.away}"
-    limiter = pipeline.settlement.limiter
-    if limiter is not None and limiter.degraded is not None:
-        checks["limits"] = f"degraded: {limiter.degraded}"
-    return checks
+    return checks | {name: f"degraded: {reason}" for name, reason in pipeline.settlement.degraded().items()}
 
 
 def _deployment(figures: DeploymentFigures) -> JsonObject:

@@ -14,6 +14,8 @@ COMMANDS = {
     "models": "List, fetch, load and unload models.",
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "mock": "Serve every format without a model, to test against.",
+    "keys": "Issue keys to callers, see them, revoke them.",
+    "usage": "Say who used what, and what it cost.",
     "conformance": "Check how well a server speaks the vendors' formats.",
     "worker": "Read documents for the servers that share its database.",
     "check": "Say whether the configuration is good and the providers can be reached.",

@@ -74,11 +74,11 @@ def command(
 def refuse_open(config: Config) -> None:
     """Raises ConfigError when the server would answer anybody from other machines."""
     server = config.server
-    if server.api_key or server.allow_open or _is_loopback(server.host):
+    if server.api_key or config.keys.enabled or server.allow_open or _is_loopback(server.host):
         return
     raise ConfigError(
         f"Refusing to listen on {server.host} without an API key: anybody who reaches it could spend your money.\n"
-        "Set API_KEY (or server.api_key), or server.allow_open: true if that is what you want."
+        "Set API_KEY (or server.api_key), or keys.enabled: true, or server.allow_open: true if that is what you want."
     )
 
 
@@ -175,7 +175,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def greeting(config: Config, port: int, models: list[str]) -> list[str]:
     """What a person wants to know at the start."""
     url = url_of(config, port)
-    key = "needed" if config.server.api_key else "not needed"
+    key = "needed" if config.server.api_key or config.keys.enabled else "not needed"
     listed = ", ".join(models[:6]) + (f" and {len(models) - 6} more" if len(models) > 6 else "")
     own = ", each with local models of its own" if config.local.enabled else ""
     return [

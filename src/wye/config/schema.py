@@ -87,6 +87,17 @@ class ProviderConfig(Setting):
     """Bedrock: the file that holds the web identity for `role_arn`."""
 
 
+class PriceConfig(Setting):
+    """What a million tokens cost, in dollars."""
+
+    input_usd: float
+    """Of the input."""
+    output_usd: float = 0.0
+    """Of the output."""
+    cached_usd: float | None = None
+    """Of input that the upstream had cached; by default as other input."""
+
+
 class DeploymentConfig(Setting):
     """One model at one provider."""
 
@@ -102,6 +113,8 @@ class DeploymentConfig(Setting):
     """Tokens that fit. What is longer goes to deployments that hold more, where there are any."""
     prefill: bool | None = None
     """Whether the model goes on from a last message of the assistant; by default what is known of it."""
+    price: PriceConfig | None = None
+    """What it costs, where that is not what the package genai-prices knows: `input_usd`, `output_usd`, `cached_usd`."""
     clocks: Clocks = Clocks()
     """How long to wait: `connect_s`, `headers_s`, `first_token_s`, `gap_s`."""
 
@@ -183,6 +196,20 @@ class LimitsConfig(Setting):
     """Input and output tokens in any minute."""
     concurrent: int | None = None
     """Calls at the same time."""
+
+
+class KeysConfig(Setting):
+    """Keys that `wye keys` issues to callers, each with limits and budgets of its own."""
+
+    enabled: bool = False
+    """Answer those who have one, and nobody without a key."""
+
+
+class UsageConfig(Setting):
+    """What `wye usage` tells: who used what, and what it cost."""
+
+    ledger: bool | None = None
+    """Write every call into the database; by default where issued keys are answered."""
 
 
 class RedisConfig(Setting):
@@ -299,6 +326,8 @@ class Config(Setting):
     routes: dict[str, RouteConfig] = msgspec.field(default_factory=dict[str, RouteConfig])
     """Public model names. Models of a known provider need none: their names are recognised."""
     limits: LimitsConfig = msgspec.field(default_factory=LimitsConfig)
+    keys: KeysConfig = msgspec.field(default_factory=KeysConfig)
+    usage: UsageConfig = msgspec.field(default_factory=UsageConfig)
     redis: RedisConfig = msgspec.field(default_factory=RedisConfig)
     cache: CacheConfig = msgspec.field(default_factory=CacheConfig)
     telemetry: TelemetryConfig = msgspec.field(default_factory=TelemetryConfig)

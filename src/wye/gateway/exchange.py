@@ -12,6 +12,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect, StreamEncoder
 from wye.gateway.deployment import Deployment
+from wye.gateway.policy.budgets import Spending
 from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import BadRequest, WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
@@ -45,6 +46,8 @@ class Exchange(msgspec.Struct):
     """The id of an earlier answer whose words now stand in the body in its place."""
     losses: Losses = msgspec.field(default_factory=Losses)
     reservation: Reservation | None = None
+    spending: Spending | None = None
+    """The money that was reserved."""
     deployment: Deployment | None = None
     """Who was asked last."""
     serving: Deployment | None = None

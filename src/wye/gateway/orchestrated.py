@@ -71,10 +71,13 @@ class GatewayInference:
             request=request,
             listener=heard,
         )
+        await self._settlement.fund(asking, route, request.max_tokens)
         stream: Stream | None = None
+        whole: Whole | None = None
         try:
             answer = await self._ask(asking, route)
             if isinstance(answer, Whole):
+                whole = answer
                 self._usages.append(answer.usage)
                 self._settlement.served(asking, answer.usage, failed=False)
             else:
@@ -85,6 +88,9 @@ class GatewayInference:
                 stream.close()
                 self._usages.append(stream.usage)
                 self._settlement.served(asking, stream.usage, failed=stream.failed)
+                self._settlement.pay(asking, stream.usage, failed=stream.failed)
+            else:
+                self._settlement.pay(asking, whole.usage if whole is not None else None, failed=whole is None)
             caller.attempts += asking.attempts
             caller.failures = [*(caller.failures or ()), *attempts_of(asking, None)]
             for loss in asking.losses:

@@ -80,6 +80,9 @@ class Pipeline:
         if "cache" in members or "extra_body" in members:
             control = take_control(members)
             exchange.body = encode(members)
+        self.auth.allow(exchange.principal, "chat", exchange.model)
+        if panel is not None:
+            self.auth.allow(exchange.principal, "chat", panel.name)
         await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         later = False
@@ -89,10 +92,11 @@ class Pipeline:
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
-                if self.conversations.begins_in_background(exchange, route):
-                    queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
-                    later = True
-                    return queued
+            await self.settlement.fund(exchange, route)
+            if remembers and self.conversations.begins_in_background(exchange, route):
+                queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
+                later = True
+                return queued
             answer = await self._answer(exchange, route, control)
             if not remembers:
                 return answer
@@ -148,6 +152,7 @@ class Pipeline:
         members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, None)
         exchange.operation = "embeddings"
+        self.auth.allow(exchange.principal, "embed", exchange.model)
         await self.settlement.begin(exchange)
         answer: Whole | None = None
         try:
@@ -155,6 +160,7 @@ class Pipeline:
             if route.panel is not None:
                 raise BadRequest(f"'{route.name[:200]}' stands for several models: it makes no vectors", param="model")
             exchange.strict = exchange.strict or route.strict
+            await self.settlement.fund(exchange, route)
             answer = await self._begin(exchange, route, partial(embed, caller=dialect))
             return answer
         finally:
@@ -178,6 +184,7 @@ class Pipeline:
         assert decode is not None, "routes offer this only for dialects that have it"
         members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, self._default_model)
+        self.auth.allow(exchange.principal, "count_tokens", exchange.model)
         route = self.router.route(exchange.model)
         if exchange.dialect.name == conversations.DIALECT:
             route = await self.conversations.resume(exchange, route)

@@ -10,8 +10,10 @@ import msgspec
 
 from wye.canon.usage import Usage
 from wye.gateway.call_record import call_record
-from wye.gateway.deployment import Deployment
+from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange
+from wye.gateway.policy.bookkeeping import Bookkeeper
+from wye.gateway.policy.budgets import Budgets, output_limit
 from wye.gateway.policy.limits import Limiter
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
@@ -37,8 +39,16 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Settlement:
-    def __init__(self, limiter: Limiter | None, telemetry: Sequence[Telemetry] = ()) -> None:
-        self.limiter = limiter
+    def __init__(
+        self,
+        limiter: Limiter | None,
+        telemetry: Sequence[Telemetry] = (),
+        budgets: Budgets | None = None,
+        bookkeeper: Bookkeeper | None = None,
+    ) -> None:
+        self._limiter = limiter
+        self._budgets = budgets
+        self._bookkeeper = bookkeeper
         self._telemetry = telemetry
         self.running = 0
         """Exchanges begun and not settled."""
@@ -47,11 +57,28 @@ class Settlement:
         self.traces: deque[Trace] = deque(maxlen=TRACES)
         """The latest exchanges that did not go straight."""
 
+    def degraded(self) -> dict[str, str]:
+        """What is not as it should be, and how."""
+        checks = {"limits": self._limiter, "ledger": self._bookkeeper}
+        return {name: reason for name, part in checks.items() if part is not None and (reason := part.degraded)}
+
     async def begin(self, exchange: Exchange) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""
-        if self.limiter is not None:
-            exchange.reservation = await self.limiter.reserve(exchange.principal, len(exchange.body) // 4)
+        if self._limiter is not None:
+            exchange.reservation = await self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
         self.running += 1
+
+    async def fund(self, exchange: Exchange, route: Route, max_tokens: int | None = None) -> None:
+        """Reserve money for a call that is begun, whose answer may be so long; None leaves that to the request's own
+        words. Raises LimitExceeded."""
+        if self._budgets is not None:
+            exchange.spending = await self._budgets.reserve(
+                exchange.principal,
+                exchange.model,
+                route.deployments,
+                len(exchange.body) // 4,
+                output_limit(exchange.members) if max_tokens is None else max_tokens,
+            )
 
     def failed(self, exchange: Exchange, error: WyeError, seconds: float) -> None:
         """An attempt that came to nothing. Its tokens are nobody's: what it used is the upstream's loss."""
@@ -71,12 +98,13 @@ class Settlement:
 
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
-        if self.limiter is not None and exchange.reservation is not None:
+        if self._limiter is not None and exchange.reservation is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
             spent = usage.total_tokens if usage is not None else exchange.reservation.tokens
             if exchange.cache in ("hit", "join"):
                 spent = 0  # the answer is paid for
-            self.limiter.settle(exchange.reservation, spent)
+            self._limiter.settle(exchange.reservation, spent)
+        self.pay(exchange, usage, failed=failed)
         if exchange.trace:
             self._tell(exchange, usage, failed)
         if exchange.serving is not None:
@@ -87,6 +115,15 @@ class Settlement:
             record = call_record(exchange, usage, failed)
             for telemetry in self._telemetry:
                 telemetry.record(record)
+
+    def pay(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
+        """Settle the money of a call, and write it down. One that several models answered is paid model by model."""
+        answered = _answered(exchange, usage, failed)
+        if self._budgets is not None and exchange.spending is not None:
+            paid = exchange.cache in ("hit", "join")
+            self._budgets.settle(exchange.spending, answered, usage, paid=paid)
+        if self._bookkeeper is not None and (answered is not None or failed):
+            self._bookkeeper.record(exchange, answered, usage, failed=failed)
 
     def served(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         """The end of an upstream's answer."""
@@ -114,3 +151,10 @@ class Settlement:
             Trace(exchange.request_id, exchange.model, outcome, round(seconds, 3), tokens, steps, clock.wall_s())
         )
         _log.info("%s %s %s after %.3f s: %s", exchange.request_id, exchange.model, outcome, seconds, "; ".join(steps))
+
+
+def _answered(exchange: Exchange, usage: Usage | None, failed: bool) -> Deployment | None:
+    """Whose answer a caller was given, be it through a cache; None where it was nobody's."""
+    if exchange.serving is None and exchange.cache is not None and (usage is not None or not failed):
+        return exchange.deployment
+    return exchange.serving

@@ -18,6 +18,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     title: str
     telemetry_name: str = ""
     """What OpenTelemetry calls it, where that is not its name here."""
+    prices_name: str = ""
+    """What the package genai-prices calls it; none for one whose models cost what their owner says."""
     base_url: str
     """As the vendor's own SDK takes it."""
     dialects: list[str]

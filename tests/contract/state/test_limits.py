@@ -8,30 +8,43 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from wye.drivers.memory.quotas import MemoryQuotas
-from wye.gateway.policy.limits import Limiter, Limits
+from wye.gateway.policy.counts import Counts
+from wye.gateway.policy.limits import Limiter, Limits, Reservation
 from wye.kernel.errors import LimitExceeded
 from wye.ports.state import State
 
-Make = Callable[[Limits], list[Limiter]]
+
+class Replica(Limiter):
+    def __init__(self, limits: Limits, state: State) -> None:
+        self.counts = Counts(MemoryQuotas(), state)
+        super().__init__(lambda principal: limits, self.counts)
+
+    async def reserve(self, principal: str, tokens: int) -> Reservation:
+        reservation = await super().reserve(principal, tokens)
+        assert reservation is not None
+        return reservation
+
+
+Make = Callable[[Limits], list[Replica]]
 
 
 @pytest.fixture
 async def make(state: State) -> AsyncIterator[Make]:
     """Two replicas where the state can be shared, else one."""
-    made: list[Limiter] = []
+    made: list[Replica] = []
 
-    def make(limits: Limits) -> list[Limiter]:
-        made.extend(Limiter(limits, MemoryQuotas(), state) for _ in range(2 if state.shared else 1))
+    def make(limits: Limits) -> list[Replica]:
+        made.extend(Replica(limits, state) for _ in range(2 if state.shared else 1))
         return [made[0], made[-1]]
 
     yield make
     for limiter in made:
-        await limiter.stop()
+        await limiter.counts.stop()
 
 
-async def settled(limiter: Limiter) -> None:
-    while limiter._settling:
-        await asyncio.wait(limiter._settling)
+async def settled(limiter: Replica) -> None:
+    while limiter.counts._settling:
+        await asyncio.wait(limiter.counts._settling)
 
 
 async def test_of_requests_no_more_than_so_many(make: Make) -> None:

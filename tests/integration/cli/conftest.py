@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import wire
 from wye.cli import main
+from wye.testing.fake import FakeUpstream, json_body
 
 DEADLINE_S = 60
 
@@ -135,3 +137,11 @@ def says(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    """One that always answers the same."""
+    with FakeUpstream() as fake:
+        fake.script = lambda request: json_body(wire.OPENAI_BODY)
+        yield fake

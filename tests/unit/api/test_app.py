@@ -15,6 +15,7 @@ from wye.dialects.registry import DIALECTS
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
+from wye.gateway.policy.counts import Held
 from wye.gateway.policy.limits import Account, Reservation
 from wye.kernel.errors import BadRequest, WyeError
 
@@ -159,7 +160,7 @@ async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     def answer(exchange: Exchange) -> Whole:
         exchange.losses.add("seed", "has no equal", "warning")
         account = Account([], [], [], b"", [], False)
-        exchange.reservation = Reservation(account, [], "me", False, b"x-ratelimit-limit-requests: 5\r\n")
+        exchange.reservation = Reservation(account, [], Held("me", False), b"x-ratelimit-limit-requests: 5\r\n")
         return Whole(b"{}", None)
 
     app, _ = make(answer)

@@ -9,7 +9,9 @@ import pytest
 
 from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.state import MemoryState
+from wye.gateway.policy import counts as module
 from wye.gateway.policy import limits
+from wye.gateway.policy.counts import Counts
 from wye.gateway.policy.limits import Limiter, Limits, Reservation
 from wye.kernel import clock
 from wye.kernel.errors import LimitExceeded
@@ -47,11 +49,22 @@ class SharedState(MemoryState):
         return await super().acquire(key, owner, ttl_s)
 
 
-def replica(state: MemoryState, **of_each: int) -> Limiter:
-    return Limiter(Limits(**of_each), MemoryQuotas(), state)
+class Replica(Limiter):
+    def __init__(self, state: MemoryState, **of_each: int) -> None:
+        self.quotas = MemoryQuotas()
+        self.counts = Counts(self.quotas, state)
+        super().__init__(lambda principal: Limits(**of_each), self.counts)
+
+    async def reserve(self, principal: str, tokens: int) -> Reservation:
+        reservation = await super().reserve(principal, tokens)
+        assert reservation is not None
+        return reservation
+
+    async def stop(self) -> None:
+        await self.counts.stop()
 
 
-async def full(limiter: Limiter) -> bool:
+async def full(limiter: Replica) -> bool:
     try:
         limiter.settle(await limiter.reserve("a", 1), 1)
     except LimitExceeded:
@@ -62,7 +75,7 @@ async def full(limiter: Limiter) -> bool:
 
 async def test_away_each_replica_counts_for_itself() -> None:
     state = SharedState()
-    one, other = replica(state, concurrent=1), replica(state, concurrent=1)
+    one, other = Replica(state, concurrent=1), Replica(state, concurrent=1)
     held = await one.reserve("a", 1)
     assert one.degraded is None
     assert await full(other)
@@ -75,7 +88,7 @@ async def test_away_each_replica_counts_for_itself() -> None:
     await one.stop()
     state.away = None
     again = await other.reserve("b", 1)
-    assert again.shared
+    assert again.held.shared
     assert len(set(state.owners)) >= 3, "who was cut off begins anew"
     for limiter, reservation in ((one, alone[0]), (other, alone[1]), (other, again)):
         limiter.settle(reservation, 1)
@@ -83,15 +96,15 @@ async def test_away_each_replica_counts_for_itself() -> None:
 
 
 async def test_one_process_asks_no_state() -> None:
-    limiter = replica(MemoryState(), requests_per_minute=2)
-    assert not (await limiter.reserve("a", 1)).shared
-    assert limiter._renewal is None
+    limiter = Replica(MemoryState(), requests_per_minute=2)
+    assert not (await limiter.reserve("a", 1)).held.shared
+    assert limiter.counts._renewal is None
     assert limiter.degraded is None
 
 
 async def test_a_caller_that_leaves_while_it_is_reserved_takes_nothing() -> None:
     state = SharedState()
-    limiter = replica(state, concurrent=1, tokens_per_minute=100)
+    limiter = Replica(state, concurrent=1, tokens_per_minute=100)
     for away in (None, "gone"):
         state.gate.clear()
         task = asyncio.create_task(limiter.reserve("a", 80))
@@ -108,13 +121,13 @@ async def test_a_caller_that_leaves_while_it_is_reserved_takes_nothing() -> None
 
 
 async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LEASE_S", 0.2)
+    monkeypatch.setattr(module, "LEASE_S", 0.2)
     state = SharedState()
-    alive, gone = replica(state, concurrent=1), replica(state, concurrent=1)
+    alive, gone = Replica(state, concurrent=1), Replica(state, concurrent=1)
     held = await alive.reserve("a", 1)
     await gone.reserve("b", 1)
-    assert gone._renewal is not None
-    gone._renewal.cancel()  # kill -9
+    assert gone.counts._renewal is not None
+    gone.counts._renewal.cancel()  # kill -9
     await asyncio.sleep(0.3)
     assert await full(gone), "the other holds on"
     await alive.reserve("b", 1)
@@ -123,22 +136,22 @@ async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyP
 
 
 async def test_with_nothing_held_nothing_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LEASE_S", 0.04)
+    monkeypatch.setattr(module, "LEASE_S", 0.04)
     state = SharedState()
-    limiter = replica(state, concurrent=1)
+    limiter = Replica(state, concurrent=1)
     for _ in range(2):
         limiter.settle(await limiter.reserve("a", 1), 1)
-        assert limiter._renewal is not None
-        await asyncio.wait([limiter._renewal], timeout=2)
-        assert limiter._renewal.done()
+        assert limiter.counts._renewal is not None
+        await asyncio.wait([limiter.counts._renewal], timeout=2)
+        assert limiter.counts._renewal.done()
 
 
 async def test_memory_follows_those_who_call(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
     monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
     monkeypatch.setattr(limits, "_MAX_ACCOUNTS", 100)
-    quotas = MemoryQuotas()
-    limiter = Limiter(Limits(requests_per_minute=5), quotas, MemoryState())
+    limiter = Replica(MemoryState(), requests_per_minute=5)
+    quotas = limiter.quotas
     for i in range(1000):
         limiter.settle(await limiter.reserve(f"key-{i}", 1), 1)
     assert len(limiter._accounts) <= 100
@@ -159,3 +172,9 @@ async def test_leases_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
     now_s += 100
     assert quotas.reserve(held, [5], "me", 10).left == [0]
     assert [*quotas._leases] == ["me"]
+
+
+async def test_a_principal_without_limits_takes_nothing() -> None:
+    state = SharedState()
+    assert await Limiter(lambda principal: Limits(), Counts(MemoryQuotas(), state)).reserve("a", 1) is None
+    assert state.owners == []

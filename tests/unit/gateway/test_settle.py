@@ -10,6 +10,7 @@ from wye.canon.usage import Usage
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
+from wye.gateway.policy.counts import Held
 from wye.gateway.policy.limits import Account, Limiter, Reservation
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
@@ -29,7 +30,7 @@ class LimiterDouble:
             raise LimitExceeded("enough", retry_after_s=1)
         self.reserved.append((principal, tokens))
         return Reservation(
-            Account([], [], [], b"", [], True), [tokens], "me", False, b"x-ratelimit-limit-requests: 1\r\n"
+            Account([], [], [], b"", [], True), [tokens], Held("me", False), b"x-ratelimit-limit-requests: 1\r\n"
         )
 
     def settle(self, reservation: Reservation, tokens: int) -> None:

@@ -157,6 +157,42 @@ messages = Table(
     Index(None, "session_id"),
 )
 
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", NAME, nullable=False),
+    Column("prefix", String(32), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double),
+    Column("revoked_s", Double),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrent", BigInteger),
+    Column("terms", Text, nullable=False),
+)
+"""Issued to callers. `terms` is JSON: what a key is for, and its budgets."""
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("at_s", Double, nullable=False, index=True),
+    Column("principal", NAME, nullable=False),
+    Column("model", NAME, nullable=False),
+    Column("deployment", NAME),
+    Column("status", String(16), nullable=False),
+    Column("cache", String(16)),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cost_micro_usd", BigInteger, nullable=False),
+    Index(None, "principal", "at_s"),
+    Index(None, "model", "at_s"),
+)
+"""Every call, and what it cost."""
+
 jobs = Table(
     "jobs",
     metadata,

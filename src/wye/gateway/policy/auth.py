@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from wye.gateway.policy.issued_keys import IssuedKeys
 from wye.kernel import clock, sigv4
 from wye.kernel.errors import Forbidden, Unauthenticated
 from wye.kernel.secret import Secret, fingerprint
@@ -42,19 +43,33 @@ class Auth:
     """
 
     def __init__(
-        self, keys: Mapping[str, Secret], pairs: Mapping[str, tuple[str, Secret]] = MappingProxyType({})
+        self,
+        keys: Mapping[str, Secret],
+        pairs: Mapping[str, tuple[str, Secret]] = MappingProxyType({}),
+        issued: IssuedKeys | None = None,
     ) -> None:
         """`keys` by the name of their owner; `pairs` for AWS clients: access key id to its owner and its secret."""
+        self._issued = issued
         self._principals = {fingerprint(key.reveal()): name for name, key in keys.items()}
         self._pairs = dict(pairs)
 
     @property
     def open(self) -> bool:
-        return not self._principals
+        return not self._principals and self._issued is None
+
+    async def meet(self, headers: HeaderMap) -> None:
+        """Look up an issued key, before `principal` or `aws_caller` is asked for its owner. Raises StoreAway."""
+        if self._issued is not None and (secret := _presented(headers)) is not None:
+            await self._issued.meet(secret)
+
+    def allow(self, principal: str, operation: str, model: str | None = None) -> None:
+        """Raises Forbidden where a caller's key is not for that."""
+        if self._issued is not None:
+            self._issued.allow(principal, operation, model)
 
     def principal(self, headers: HeaderMap) -> str:
         """The name of the key's owner. Raises Unauthenticated, Forbidden."""
-        if not self._principals:
+        if self.open:
             _refuse_other_sites(headers)
             return ANONYMOUS
         presented = _presented(headers)
@@ -67,6 +82,8 @@ class Auth:
         for known, name in self._principals.items():
             if hmac.compare_digest(known, seen):
                 return name
+        if self._issued is not None and (key := self._issued.find(presented)) is not None:
+            return key.id
         raise Unauthenticated("The API key is not valid")
 
     def aws_caller(self, headers: HeaderMap) -> AwsCaller:
@@ -74,7 +91,7 @@ class Auth:
 
         Raises Forbidden in AWS's words. An open server takes any signature, as AWS's clients always send one.
         """
-        if _presented(headers) is not None or not self._principals:
+        if _presented(headers) is not None or self.open:
             try:
                 return AwsCaller(self.principal(headers))
             except Unauthenticated:
