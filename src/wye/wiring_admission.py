@@ -1,4 +1,4 @@
-"""The part of the composition root that lets calls in: who may call, how much, what it costs and what is written of it."""
+"""The part of the composition root that lets calls in: who may call, how much, what it costs, what is written of it."""
 
 from __future__ import annotations
 

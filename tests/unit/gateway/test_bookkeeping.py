@@ -15,6 +15,7 @@ from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy import bookkeeping as module
+from wye.gateway.policy import prices as pricing
 from wye.gateway.policy.bookkeeping import Bookkeeper
 from wye.gateway.policy.prices import Prices
 from wye.gateway.settle import Settlement
@@ -145,3 +146,11 @@ def test_a_price_is_asked_for_once_and_one_of_ones_own_goes_before() -> None:
     assert costs == [70, 70, 10, 0, 0]
     assert prices.cost_micro_usd("vllm", "known", USAGE) == prices.cost_micro_usd("up", "known", None) == 0
     assert asked == [("vendor", "known"), ("vendor", "strange")]
+
+
+def test_no_more_prices_are_remembered_than_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "_REMEMBERED", 10)
+    prices = Prices({}, {"up": "vendor"}, lambda vendor, model: None)
+    for number in range(100):
+        prices.of("up", f"made-up-{number}")
+    assert len(prices._found) <= 10

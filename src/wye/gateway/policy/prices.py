@@ -8,6 +8,8 @@ from wye.canon.usage import Usage
 from wye.catalog.prices import Price
 from wye.gateway.deployment import Deployment
 
+_REMEMBERED = 10_000
+
 
 class Prices:
     """A deployment without a known price costs nothing."""
@@ -16,13 +18,18 @@ class Prices:
         self, own: Mapping[str, Price], vendors: Mapping[str, str], known: Callable[[str, str], Price | None]
     ) -> None:
         """`own` by a deployment's id, before what is `known` of a vendor's model; `vendors` by a provider's name."""
-        self._found: dict[str, Price | None] = dict(own)
+        self._own = own
+        self._found: dict[str, Price | None] = {}
         self._vendors = vendors
         self._known = known
 
     def of(self, provider: str, model: str) -> Price | None:
         name = f"{provider}/{model}"
+        if name in self._own:
+            return self._own[name]
         if name not in self._found:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()  # callers may name any model
             vendor = self._vendors.get(provider)
             self._found[name] = self._known(vendor, model) if vendor is not None else None
         return self._found[name]
