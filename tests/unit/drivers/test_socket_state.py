@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket import frames
+from wye.drivers.socket import state as driver
 from wye.drivers.socket.server import StateServer, listen
 from wye.drivers.socket.state import SocketState
 from wye.kernel import clock
@@ -162,3 +164,24 @@ async def test_who_speaks_otherwise_is_cut_off(path: Path, server: StateServer, 
         assert await reader.read() == b""
         writer.close()
     await state.put("a", b"one", 60)
+
+
+class SlowState(MemoryState):
+    async def get(self, key: str) -> bytes | None:
+        await asyncio.sleep(0.01)
+        return b"slowly"
+
+
+async def test_a_long_queue_and_a_busy_loop_are_no_silence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_TIMEOUT_S", 0.2)
+    server = StateServer(SlowState(), listen(path))
+    await server.start()
+    state = SocketState(path)
+    await state.start()
+    asked = asyncio.gather(*(state.get(str(i)) for i in range(60)))
+    await asyncio.sleep(0.05)
+    time.sleep(0.3)  # noqa: ASYNC251 - what a loop does that has much to do
+    assert await asked == [b"slowly"] * 60
+    assert state.away is None
+    await state.stop()
+    await server.stop()

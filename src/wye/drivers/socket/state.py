@@ -33,6 +33,8 @@ class SocketState:
         self._returns: list[Callable[[], None]] = []
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: deque[asyncio.Future[Told | None]] = deque()
+        self._heard = 0
+        """Frames, so far."""
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
 
@@ -91,18 +93,24 @@ class SocketState:
         frame = frame_of(Asked(operation, [*arguments]))
         if frame is None:
             raise StateAway("It is too large to be shared")
-        answer = self._send(self._writer, frame)
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                told = await answer
-        except TimeoutError:
-            self._part()
-            told = None
+        told = await self._answered(self._send(self._writer, frame))
         if told is None:
             raise StateAway(self._lost("no answer"))
         if told.error is not None:
             raise StateAway(told.error)
         return told.value
+
+    async def _answered(self, answer: asyncio.Future[Told | None]) -> Told | None:
+        """None when nothing at all is heard any more. A long queue is no silence, nor is a loop of one's own that was
+        busy: what came meanwhile is read before the second time is over."""
+        silences = 0
+        while not answer.done():
+            heard = self._heard
+            await asyncio.wait([answer], timeout=_TIMEOUT_S / 2)
+            silences = silences + 1 if self._heard == heard else 0
+            if silences == 2 and not answer.done():
+                self._part()
+        return answer.result()
 
     def _send(self, writer: asyncio.StreamWriter, frame: bytes) -> asyncio.Future[Told | None]:
         answer: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
@@ -136,6 +144,7 @@ class SocketState:
         self._back()
         while True:
             told = decode_told(await read_frame(reader))
+            self._heard += 1
             if told.topic is not None:
                 for heard in self._topics[told.topic]:
                     heard(told.value)
