@@ -11,6 +11,7 @@ from wye import __version__
 COMMANDS = {
     "serve": "Start the server.",
     "chat": "Talk to a model at the terminal.",
+    "ask": "Ask a question about files.",
     "models": "List, fetch, load and unload models.",
     "config": "Keep settings between runs, see what they come to, try the AWS credentials.",
     "mock": "Serve every format without a model, to test against.",

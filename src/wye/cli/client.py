@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from wye.cli.options import url_of
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError, ConnectFailed, StreamCut, UpstreamRefused
+from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_object, decode, encode
 from wye.kernel.sse import Frame, SseDecoder
 
@@ -40,10 +42,7 @@ class Server:
     def ask(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         """The JSON object that it answers with. Raises ConnectFailed, StreamCut, UpstreamRefused."""
         with self._call(method, path, body) as response:
-            try:
-                return as_object(decode(response.read(_MAX_ANSWER_BYTES))) or {}
-            except (OSError, HTTPException, JsonError) as error:
-                raise StreamCut(f"The answer of {self.url} broke off: {error}") from None
+            return self._object(response)
 
     def stream(self, path: str, body: JsonObject) -> Iterator[Frame]:
         """The events that it answers with. Raises ConnectFailed, UpstreamRefused, and StreamCut in the middle."""
@@ -56,11 +55,45 @@ class Server:
                 raise StreamCut(f"The answer of {self.url} broke off: {error}") from None
         yield from decoder.close()
 
+    def upload(self, path: str, file: Path, progress: Callable[[int], object]) -> JsonObject:
+        """Send a file as a form's field `file`, piece by piece; `progress` is told the bytes sent so far."""
+        boundary = new_id("wye-")
+        name = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+        head = (
+            f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n'
+            "content-type: application/octet-stream\r\n\r\n"
+        ).encode("utf-8", "replace")
+        tail = f"\r\n--{boundary}--\r\n".encode()
+
+        def pieces() -> Iterator[bytes]:
+            yield head
+            with file.open("rb") as source:
+                while piece := source.read(_CHUNK_BYTES):
+                    yield piece
+                    progress(source.tell())
+            yield tail
+
+        length = str(len(head) + file.stat().st_size + len(tail))
+        form = {"content-type": f"multipart/form-data; boundary={boundary}", "content-length": length}
+        with self._send("POST", path, pieces(), form) as response:
+            return self._object(response)
+
     def _call(self, method: str, path: str, body: JsonObject | None) -> HTTPResponse:
+        return self._send(method, path, encode(body) if body is not None else None, {})
+
+    def _object(self, response: HTTPResponse) -> JsonObject:
+        try:
+            return as_object(decode(response.read(_MAX_ANSWER_BYTES))) or {}
+        except (OSError, HTTPException, JsonError) as error:
+            raise StreamCut(f"The answer of {self.url} broke off: {error}") from None
+
+    def _send(
+        self, method: str, path: str, content: bytes | Iterator[bytes] | None, headers: dict[str, str]
+    ) -> HTTPResponse:
         connection = self._kind(*self._address, timeout=self._timeout_s)
         try:
-            content = encode(body) if body is not None else None
-            connection.request(method, self._prefix + path, content, {**self._headers, "connection": "close"})
+            sent = {**self._headers, **headers, "connection": "close"}
+            connection.request(method, self._prefix + path, content, sent)
             response = connection.getresponse()
             if response.status < 400:
                 return response

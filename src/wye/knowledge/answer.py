@@ -76,10 +76,11 @@ class Answerer:
         are the answer. An error after that is the end of the text: there is no Answer.
         """
         names = {document.id: document.file.filename for document in documents}
+        window = model.window(name) if model is not None and name is not None else None
         found = [one for one, _ in await self._retriever.find(list(names), question, PASSAGES)]
         heard, answered, reason = "", None, "no model is configured"
         if model is not None and name is not None and found:
-            found = _fitting(found, model.window(name))
+            found = _fitting(found, window)
             request = _request(name, question, found, names)
             asking = _Asking(model, request)
             try:
