@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_TO_TEST := $(VENV)/.ready-to-test
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/weights.txt
 
-.PHONY: help install serve test check fidelity bench bench-translation fmt lock clean
+.PHONY: help install serve test check fidelity bench bench-translation bench-local fmt lock clean
 
 help: ## Show what can be done
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(READY) ## Measure the relay against nginx in the same run
 
 bench-translation: $(READY) ## Measure what it costs to say a stream in another dialect, for every pair
 	@$(BIN)/python -m benchmarks.translation $(ARGS)
+
+bench-local: $(READY) ## Measure what a local model gives through Wye beside its own process, on a quiet machine
+	@$(BIN)/python -m benchmarks.local $(ARGS)
 
 fmt: $(READY) ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix .

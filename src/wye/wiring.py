@@ -290,7 +290,7 @@ def make_telemetry(config: Config) -> list[Telemetry]:
 def make_engine(config: Config, transport: Transport) -> EnginePool:
     """The models of this machine, started by the application's lifespan or by whoever asks for one."""
     local, workers = config.local, config.server.workers
-    preload = _preloaded(config)
+    preload = [local.aliases.get(name, name) for name in preloaded(config)]
     limit_bytes = int(local.memory_limit_gb * 1024**3) if local.memory_limit_gb else usable_memory_bytes() * 3 // 4
     llama_cpp = LlamaCppEngine(
         local_cards(config),
@@ -298,7 +298,7 @@ def make_engine(config: Config, transport: Transport) -> EnginePool:
         slots=local.max_concurrent,
         context_length=local.context_length,
         memory_limit_bytes=limit_bytes // max(1, workers),
-        preload=list(dict.fromkeys(local.aliases.get(name, name) for name in preload)),
+        preload=[name for name in dict.fromkeys(preload) if name not in local.attached],
     )
     attached = AttachedEngine({name: _attached(name, at) for name, at in local.attached.items()}, transport)
     pool = EnginePool(
@@ -317,7 +317,7 @@ def make_engine(config: Config, transport: Transport) -> EnginePool:
     return pool
 
 
-def _preloaded(config: Config) -> list[str]:
+def preloaded(config: Config) -> list[str]:
     """The models to load at start. Raises ConfigError for a preset that there is not."""
     local = config.local
     if local.preset is None:

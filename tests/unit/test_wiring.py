@@ -179,6 +179,13 @@ def test_a_preset_is_loaded_at_start_under_the_names_that_stand_for_its_models()
     assert pool._engines[0]._preload == [coder, "llama-3.2-3b"]
 
 
+def test_a_model_of_a_server_elsewhere_stands_in_for_one_of_a_preset_and_takes_no_room() -> None:
+    attached = {"far": {"base_url": "http://127.0.0.1:1"}}
+    aliases = {"phi-4": "far", "deepseek-r1-7b": "smollm2-135m-instruct"}
+    pool = engine_of({"preset": "D3", "aliases": aliases, "attached": attached, "memory_limit_gb": 1})
+    assert pool._engines[0]._preload == ["smollm2-135m-instruct"]
+
+
 def test_a_preset_that_does_not_fit_is_refused_with_the_sum() -> None:
     with pytest.raises(ConfigError, match=r"local\.preset: D3 does not fit: .* = 13\.0 GB at least, .* take 12\.0 GB"):
         engine_of({"preset": "D3", "memory_limit_gb": 12})

@@ -92,16 +92,17 @@ async def _upstream(config: Config, provider: UpstreamProvider, transport: Trans
 
 def _local_models(config: Config) -> list[Finding]:
     """Those that the configuration names; without any route or name, the one that answers by default."""
-    from wye.wiring import DEFAULT_LOCAL_MODEL, local_cards, make_weights
+    from wye.wiring import local_cards, make_weights, preloaded
 
     local = config.local
     if not local.enabled:
         return []
     routed = [d.model for route in config.routes.values() for d in route.deployments if d.provider == "local"]
-    named = [*routed, *(local.preload or ()), *local.aliases.values(), *local.files]
+    named = [*routed, *preloaded(config), *local.aliases, *local.files]
+    wanted = dict.fromkeys(local.aliases.get(name, name) for name in named)
     cards, weights = local_cards(config), make_weights(config)
     findings: list[Finding] = []
-    for name in dict.fromkeys(named or ([] if config.routes else [DEFAULT_LOCAL_MODEL])):
+    for name in [name for name in wanted if name not in local.attached]:
         card = cards.get(name)
         try:
             if card is None:

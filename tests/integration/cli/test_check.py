@@ -99,6 +99,14 @@ def test_local_models_that_the_configuration_names_are_looked_for(here: Run, fol
     assert "is not the file of" in done.stdout
 
 
+def test_the_models_of_a_preset_are_looked_for_under_the_names_that_stand_for_them(here: Run, folder: Path) -> None:
+    attached = {"far": {"base_url": "http://127.0.0.1:1"}}
+    local = {"preset": "D3", "aliases": {"phi-4": SMALL, "big": "far"}, "attached": attached, "preload": ["far"]}
+    (folder / "wye.yaml").write_text(json.dumps({"local": local}))
+    told = [line.split()[1] for line in here("check").stdout.splitlines() if line.startswith("local ")]
+    assert told == [SMALL, "deepseek-r1-7b"]
+
+
 def test_a_model_whose_file_is_not_here_says_how_to_fetch_it(
     here: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
