@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess  # noqa: TID251 - servers of other vendors, started for a test and ended with it
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 from wye.kernel import clock
 
 _START_S = 60.0
+_POLL_S = 0.02
 _PULL_S = 300.0
 
 
@@ -79,6 +81,7 @@ def _wait(port: int, what: str) -> None:
         except OSError:
             if clock.monotonic_s() > deadline_s:
                 raise Absent(f"{what} did not start within {_START_S:g} s") from None
+            time.sleep(_POLL_S)
 
 
 def _redis_package() -> AbstractContextManager[str] | None:
