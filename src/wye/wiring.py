@@ -51,6 +51,7 @@ from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
+from wye.knowledge.attachments import LibraryAttachments
 from wye.orchestration.late import LatePanel, LatePanels
 from wye.ports.engine import Address, Engine, LocalModel
 from wye.ports.inference import Panel, Panels
@@ -142,6 +143,7 @@ def create_app(
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     telemetry = make_telemetry(config)
     admission = make_admission(config, state, telemetry)
+    library = make_library(config, encoders)
     pipeline = Pipeline(
         admission.auth,
         router,
@@ -151,9 +153,9 @@ def create_app(
         kept,
         config.cache.namespace,
         config.default_model,
+        LibraryAttachments(library),
     )
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
-    library = make_library(config, encoders)
     answer_model = config.documents.answer_model or config.default_model
     if answer_model is None and engine is not None:
         answer_model = DEFAULT_LOCAL_MODEL

@@ -20,7 +20,7 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.orchestrated import GatewayInference, orchestrate
-from wye.gateway.policy import conversations
+from wye.gateway.policy import attached, conversations
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.relay.continuation import continuing
@@ -34,6 +34,7 @@ from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, CapacityError, UpstreamError
 from wye.kernel.json import Raw, decode_body, encode
+from wye.ports.attachments import Attachments
 from wye.ports.inference import Panel
 from wye.ports.state import State
 
@@ -51,8 +52,10 @@ class Pipeline:
         kept: State,
         namespace: str = "wye",
         default_model: str | None = None,
+        files: Attachments | None = None,
     ) -> None:
-        """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`."""
+        """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`. `files`
+        reads those that a request names."""
         self.state = state
         self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
@@ -60,6 +63,7 @@ class Pipeline:
         self.router = router
         self.settlement = settlement
         self._default_model = default_model
+        self._files = files
 
     async def chat(self, exchange: Exchange) -> Whole | Stream:
         """Answer one chat request of an authenticated caller. Raises WyeError.
@@ -83,6 +87,8 @@ class Pipeline:
         self.auth.allow(exchange.principal, "chat", exchange.model)
         if panel is not None:
             self.auth.allow(exchange.principal, "chat", panel.name)
+        if attached.MEMBER in members and self._files is not None:
+            await attached.attach(exchange, self._files)
         await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         later = False

@@ -108,6 +108,16 @@ def encode_text(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+def formatted(data: bytes) -> str:
+    """JSON as people read it, indented. Raises JsonError."""
+    try:
+        return msgspec.json.format(data, indent=2).decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise JsonError(str(error)) from None
+    except RecursionError:
+        raise JsonError("JSON is nested too deeply") from None
+
+
 def as_object(value: Any) -> JsonObject | None:
     """A decoded value that is an object; None for any other."""
     return cast("JsonObject", value) if isinstance(value, dict) else None

@@ -24,7 +24,7 @@ class Ingest:
         """`folder` is for contents that must be files while they are read."""
         self._documents = documents
         self._blobs = blobs
-        self._reader = reader
+        self.reader = reader
         self._folder = folder
 
     async def read(self, document_id: str) -> None:
@@ -42,13 +42,13 @@ class Ingest:
             await self._read(document, path)
 
     async def _read(self, document: StoredDocument, path: Path) -> None:
-        extracted = await self._reader.extract(path, document.file.content_type, self._part(document, 0, _EXTRACTED))
-        passages = self._reader.split(extracted)
+        extracted = await self.reader.extract(path, document.file.content_type, self._part(document, 0, _EXTRACTED))
+        passages = self.reader.split(extracted)
         if not passages:
             raise GiveUp(" ".join(("There is no text in it.", *extracted.notes)))
         if not await self._documents.keep(document.id, passages):
             return  # deleted meanwhile
-        await self._reader.index(document.id, passages, self._part(document, _EXTRACTED, _INDEXED))
+        await self.reader.index(document.id, passages, self._part(document, _EXTRACTED, _INDEXED))
         await self._documents.finish(document.id, pages=extracted.pages, notes=extracted.notes)
         log.info("%s: %s is ready, %d passages", document.id, document.file.filename, len(passages))
 

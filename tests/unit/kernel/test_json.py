@@ -8,6 +8,7 @@ from wye.kernel.json import (
     demand_utf8,
     encode,
     encode_text,
+    formatted,
     is_object,
     split_object,
     type_name,
@@ -97,3 +98,10 @@ def test_an_answer_that_is_no_text_is_refused() -> None:
     demand_utf8('{"a": "\u00e9"}'.encode())
     with pytest.raises(BadAnswer, match="position 7"):
         demand_utf8(b'{"a": "\xff"}')
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "binary", "deep"])
+def test_formatting_refuses_what_is_no_json(data: bytes) -> None:
+    assert formatted(b'{"a":1.50}') == '{\n  "a": 1.50\n}'
+    with pytest.raises(JsonError):
+        formatted(data)

@@ -1,0 +1,68 @@
+"""`file_ids` on a chat request of any dialect: what the files hold goes before the caller's last words."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wye.canon.loss import Losses
+from wye.canon.parts import Part, Text, ToolResult
+from wye.canon.request import ChatRequest, Message
+from wye.dialects.dialect import Quirks
+from wye.gateway.exchange import Exchange
+from wye.kernel.errors import BadRequest
+from wye.kernel.json import JsonError, Raw, as_list, decode, decode_body, encode
+from wye.ports.attachments import Attachments
+
+MEMBER = "file_ids"
+_MAX_FILES = 20
+
+
+async def attach(exchange: Exchange, files: Attachments) -> None:
+    """Say the files in the body, in the caller's own dialect: from here on it is like any other. Members that do not
+    change stay the bytes that they are. Raises BadRequest, NotFound, UnsupportedMedia."""
+    members = exchange.members
+    ids = _file_ids(members.pop(MEMBER))
+    if ids:
+        dialect = exchange.dialect
+        body = decode_body(encode({"model": exchange.model, **members}))
+        if dialect.model_in_path:
+            del body["model"]
+        request = dialect.decode_request(body)
+        context = await files.context(exchange.principal, ids)
+        before = dialect.encode_request(request, Losses(), Quirks())
+        after = dialect.encode_request(_with_context(request, context), Losses(), Quirks())
+        members.update({name: Raw(encode(value)) for name, value in after.items() if before.get(name) != value})
+    exchange.body = encode(members)
+
+
+def _file_ids(raw: Raw) -> list[str]:
+    try:
+        found = decode(raw)
+    except JsonError as error:
+        raise BadRequest(f"{MEMBER} is not valid JSON: {error}", param=MEMBER, code="invalid_json") from None
+    if found is None:
+        return []
+    ids = as_list(found)
+    if ids is None or not all(isinstance(name, str) and name for name in ids):
+        raise BadRequest(f"{MEMBER} must be a list of ids of files", param=MEMBER)
+    if len(ids) > _MAX_FILES:
+        raise BadRequest(f"{MEMBER} names {len(ids)} files; at most {_MAX_FILES} are read", param=MEMBER)
+    return ids
+
+
+def _with_context(request: ChatRequest, context: str) -> ChatRequest:
+    messages = list(request.messages)
+    for at in range(len(messages) - 1, -1, -1):
+        message = messages[at]
+        if message.role == "user" and not all(isinstance(part, ToolResult) for part in message.parts):
+            messages[at] = msgspec.structs.replace(message, parts=_before(context, message.parts))
+            return msgspec.structs.replace(request, messages=messages)
+    messages.append(Message("user", [Text(context)]))
+    return msgspec.structs.replace(request, messages=messages)
+
+
+def _before(context: str, parts: list[Part]) -> list[Part]:
+    """One text where there was one: not every upstream takes several."""
+    if parts and isinstance(parts[0], Text):
+        return [msgspec.structs.replace(parts[0], text=f"{context}\n\n{parts[0].text}"), *parts[1:]]
+    return [Text(context), *parts]
