@@ -65,7 +65,7 @@ class Seen:
             self.status = response.status
             self.headers = {name.lower(): value for name, value in response.getheaders()}
             if quiet and "=0" not in spec and connection.sock is not None:
-                connection.sock.settimeout(0.3)
+                connection.sock.settimeout(0.6)
             while piece := response.read1(65536):
                 self.body += piece
         except http.client.IncompleteRead as error:
