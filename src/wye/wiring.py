@@ -14,6 +14,7 @@ import msgspec
 from wye.api.app import App
 from wye.api.figures import Siblings
 from wye.api.pages import Pages
+from wye.canon.usage import Usage
 from wye.catalog.encoders import ENCODERS
 from wye.catalog.local_models import CARDS
 from wye.catalog.presets import PRESETS
@@ -42,6 +43,7 @@ from wye.engines.pool import EnginePool
 from wye.engines.weights import LocalWeights, card_of_file
 from wye.gateway.cache.control import CachePolicy
 from wye.gateway.deployment import Deployment, Route
+from wye.gateway.orchestrated import Cost, unknown_cost
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.kept_responses import KeptResponses
@@ -69,7 +71,7 @@ from wye.providers.local_embeddings import LocalEmbeddings
 from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 from wye.providers.wye import WyeProvider
-from wye.wiring_admission import make_admission
+from wye.wiring_admission import make_admission, make_prices
 from wye.wiring_documents import make_library, rooms_of
 
 
@@ -154,6 +156,7 @@ def create_app(
         config.cache.namespace,
         config.default_model,
         LibraryAttachments(library),
+        _cost(config),
     )
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
     answer_model = config.documents.answer_model or config.default_model
@@ -222,6 +225,22 @@ def _panels(config: Config, engine: Engine | None, demand_room: Callable[[Collec
         return ModelPanels(msgspec.convert(section, Bounds, from_attributes=True), at_hand, demand_room)
 
     return LatePanels(load)
+
+
+def _cost(config: Config) -> Cost:
+    """What tokens cost, where a panel may cost only so much. Raises MissingExtra."""
+    panels = [config.orchestration, *(route.orchestration for route in config.routes.values() if route.orchestration)]
+    if all(panel.max_cost_usd is None for panel in panels):
+        return unknown_cost
+    prices = make_prices(config, "orchestration.max_cost_usd")
+
+    def cost(deployment: Deployment, usage: Usage) -> int | None:
+        if deployment.provider.name == "local":
+            return 0
+        price = prices.of(deployment.provider.name, deployment.model)
+        return None if price is None else price.cost_micro_usd(usage)
+
+    return cost
 
 
 def _panel(name: str, section: PanelConfig, demand_room: Callable[[Collection[str]], None]) -> LatePanel:

@@ -82,10 +82,10 @@ def make_database(config: Config, setting: str) -> Database:
         raise ConfigError(f"storage.url cannot be used: {error}") from None
 
 
-def make_prices(config: Config) -> Prices:
-    """Those of the configuration, then those that the package genai-prices knows."""
+def make_prices(config: Config, setting: str = "keys.enabled or usage.ledger") -> Prices:
+    """Those of the configuration, then those that the package genai-prices knows; `setting` is what needs them."""
     if find_spec("genai_prices") is None:
-        raise MissingExtra("keys.enabled or usage.ledger", "prices")
+        raise MissingExtra(setting, "prices")
     own = {
         f"{deployment.provider}/{deployment.model}": _price(deployment.price)
         for route in config.routes.values()

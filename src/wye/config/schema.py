@@ -141,6 +141,8 @@ class OrchestrationBounds(Setting):
     """Calls to models."""
     max_tokens: int = 200_000
     """Input and output tokens of all calls; checked before each call with an estimate of what it needs."""
+    max_cost_usd: float | None = None
+    """What all calls may cost, counted as tokens are; a model whose price is not known is refused then."""
     step_max_tokens: int = 1024
     """Output tokens of one step on the way, where the caller sets no `max_tokens`."""
     timeout_s: float = 600.0

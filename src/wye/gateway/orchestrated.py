@@ -14,7 +14,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage, total_of
 from wye.dialects.dialect import StreamEncoder
 from wye.gateway.call_record import attempts_of
-from wye.gateway.deployment import Route
+from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.relay.answer import whole_answer
 from wye.gateway.routing.router import Router
@@ -24,6 +24,7 @@ from wye.kernel.errors import BadRequest, WyeError
 from wye.ports.inference import Answered, Audience, Panel
 
 Ask = Callable[[Exchange, Route], Awaitable[Whole | Stream]]
+Cost = Callable[[Deployment, Usage], int | None]
 
 _HOLD_S = 0.5
 """A failure within this time is still an error with a status of its own; then the stream begins, with its progress."""
@@ -32,10 +33,19 @@ _ALIVE_S = 10.0
 _HOLD_BYTES = 64 * 1024
 
 
+def unknown_cost(deployment: Deployment, usage: Usage) -> int | None:
+    """Where nobody has asked for prices."""
+    return None
+
+
 class GatewayInference:
     """Implements `ports.inference.Inference` for one caller's request."""
 
-    def __init__(self, exchange: Exchange, router: Router, settlement: Settlement, ask: Ask) -> None:
+    def __init__(
+        self, exchange: Exchange, router: Router, settlement: Settlement, ask: Ask, cost: Cost = unknown_cost
+    ) -> None:
+        """`cost` tells what so many tokens of a deployment cost, in micro-dollars."""
+        self._cost = cost
         self._exchange = exchange
         self._router = router
         self._settlement = settlement
@@ -53,6 +63,11 @@ class GatewayInference:
             for deployment in self._route(model).deployments
         ]
         return min([window for window in windows if window is not None], default=None)
+
+    def cost_micro_usd(self, model: str, usage: Usage) -> int | None:
+        costs = [self._cost(deployment, usage) for deployment in self._route(model).deployments]
+        known = [cost for cost in costs if cost is not None]
+        return max(known) if known and len(known) == len(costs) else None
 
     async def ask(self, request: ChatRequest, audience: Audience | None = None) -> Answered:
         route = self._route(request.model)

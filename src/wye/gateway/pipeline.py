@@ -19,7 +19,7 @@ from wye.gateway.cache.control import CacheControl, take_control
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.orchestrated import GatewayInference, orchestrate
+from wye.gateway.orchestrated import Cost, GatewayInference, orchestrate, unknown_cost
 from wye.gateway.policy import attached, conversations
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
@@ -53,9 +53,10 @@ class Pipeline:
         namespace: str = "wye",
         default_model: str | None = None,
         files: Attachments | None = None,
+        cost: Cost = unknown_cost,
     ) -> None:
         """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`. `files`
-        reads those that a request names."""
+        reads those that a request names; `cost` is what a deployment's tokens cost, asked for panels."""
         self.state = state
         self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
@@ -64,6 +65,7 @@ class Pipeline:
         self.settlement = settlement
         self._default_model = default_model
         self._files = files
+        self._cost = cost
 
     async def chat(self, exchange: Exchange) -> Whole | Stream:
         """Answer one chat request of an authenticated caller. Raises WyeError.
@@ -205,7 +207,7 @@ class Pipeline:
 
     def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
         if route.panel is not None:
-            inference = GatewayInference(exchange, self.router, self.settlement, self._first)
+            inference = GatewayInference(exchange, self.router, self.settlement, self._first, self._cost)
             return orchestrate(exchange, route.panel, inference)
         if route.continue_after_cut and exchange.stream:
             return continuing(exchange, route, self._ask, self.settlement)

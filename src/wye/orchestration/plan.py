@@ -24,6 +24,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_rounds: int = 2
     max_calls: int = 16
     max_tokens: int = 200_000
+    max_cost_usd: float | None = None
     timeout_s: float = 600.0
     step_max_tokens: int = 1024
     quorum: int | None = None

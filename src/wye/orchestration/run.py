@@ -15,8 +15,9 @@ from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, FinishReason
 from wye.canon.usage import Usage, total_of
 from wye.kernel import clock
-from wye.kernel.errors import BadAnswer, ClockExpired, LimitExceeded, WyeError
+from wye.kernel.errors import BadAnswer, BadRequest, ClockExpired, LimitExceeded, WyeError
 from wye.kernel.ids import new_id
+from wye.kernel.money import MICRO_USD_PER_USD, format_usd
 from wye.orchestration.handoff import Handoff, begin, fit, tokens_of
 from wye.orchestration.plan import Plan
 from wye.orchestration.reasoning import without_reasoning
@@ -45,6 +46,7 @@ class StepCall(msgspec.Struct, omit_defaults=True):
     attempts: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
     error: str | None = None
 
 
@@ -90,7 +92,11 @@ class Run:
         self._usages: list[Usage | None] = []
         self._reserved = 0
         """Tokens that calls under way may still use."""
+        self._reserved_micro_usd = 0
+        self._spent_micro_usd = 0
         self._windows = {model: inference.window(model) for model in plan.models}
+        if plan.bounds.max_cost_usd is not None:
+            self._demand_prices()
 
     def start(self) -> None:
         """Say that the answer begins. From now on what goes wrong can only end it."""
@@ -173,7 +179,7 @@ class Run:
     ) -> str:
         asked = self._asked(model, changes, kind, last)
         final = Final(self, self._audience) if last is not None else None
-        reserved = self._reserve(asked)
+        reserved, held_micro_usd = self._reserve(asked)
         call = StepCall(step, model)
         self._calls.append(call)
         self._progress("started", call)
@@ -190,6 +196,7 @@ class Run:
             raise
         finally:
             self._reserved -= reserved
+            self._reserved_micro_usd -= held_micro_usd
             call.latency_ms = round((clock.monotonic_s() - begun_s) * 1000)
             if call.error is not None:
                 self._progress("failed", call)
@@ -197,6 +204,10 @@ class Run:
         self._usages.append(answered.usage)
         if answered.usage is not None:
             call.input_tokens, call.output_tokens = answered.usage.input_tokens, answered.usage.output_tokens
+            cost = self._inference.cost_micro_usd(model, answered.usage)
+            if cost is not None:
+                self._spent_micro_usd += cost
+                call.cost_usd = cost / MICRO_USD_PER_USD
         if last is not None:
             await self._finish_as(answered.response, last)
             return ""
@@ -219,8 +230,19 @@ class Run:
         most = self.request.max_tokens or self.plan.bounds.step_max_tokens
         return most if window is None else min(most, max(1, window // 2))
 
-    def _reserve(self, asked: ChatRequest) -> int:
-        """Raises LimitExceeded when one more such call is beyond the bounds."""
+    def _demand_prices(self) -> None:
+        """Raises BadRequest for a model whose price nobody knows: a bound on money could not be kept."""
+        for model in self.plan.models:
+            if self._inference.cost_micro_usd(model, Usage(1, 1)) is None:
+                raise BadRequest(
+                    f"What '{model}' costs is not known, and this panel may cost max_cost_usd at most: set its price, "
+                    "or ask other models",
+                    param="model",
+                    code="unknown_price",
+                )
+
+    def _reserve(self, asked: ChatRequest) -> tuple[int, int]:
+        """The tokens and micro-dollars of one more such call. Raises LimitExceeded when they are beyond the bounds."""
         bounds = self.plan.bounds
         if len(self._calls) >= bounds.max_calls:
             raise _beyond(f"{bounds.max_calls} calls (max_calls)")
@@ -229,8 +251,15 @@ class Run:
         used = sum(usage.total_tokens for usage in self._usages if usage is not None)
         if used + self._reserved + wanted > bounds.max_tokens:
             raise _beyond(f"{bounds.max_tokens} tokens (max_tokens): {used} are used, and a step needs {wanted}")
+        cost = 0
+        if bounds.max_cost_usd is not None:
+            cost = self._inference.cost_micro_usd(asked.model, Usage(prompt, wanted - prompt)) or 0
+            if self._spent_micro_usd + self._reserved_micro_usd + cost > bounds.max_cost_usd * MICRO_USD_PER_USD:
+                spent, more = format_usd(self._spent_micro_usd), format_usd(cost)
+                raise _beyond(f"${bounds.max_cost_usd:g} (max_cost_usd): {spent} is spent, and a step may cost {more}")
         self._reserved += wanted
-        return wanted
+        self._reserved_micro_usd += cost
+        return wanted, cost
 
     def _left_s(self) -> float:
         return max(0.0, self._started_s + self.plan.bounds.timeout_s - clock.monotonic_s())

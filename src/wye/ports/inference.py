@@ -46,6 +46,13 @@ class Inference(Protocol):
         """
         ...
 
+    def cost_micro_usd(self, model: str, usage: Usage) -> int | None:
+        """What so many tokens of a model cost at most, whoever of its deployments gives them; None if unknown.
+
+        Raises as `window` does.
+        """
+        ...
+
     async def ask(self, request: ChatRequest, audience: Audience | None = None) -> Answered:
         """Ask `request.model`, streamed where `request.stream`. The audience hears every event of the answer.
 

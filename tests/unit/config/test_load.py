@@ -98,10 +98,12 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         ["routes.a.orchestration.models: a panel cannot be a member of itself"],
     ),
     "panel without rounds": (
-        "routes: {a: {orchestration: {mode: single, models: [b], max_rounds: 0}}}\norchestration: {timeout_s: 0.5}",
+        "routes: {a: {orchestration: {mode: single, models: [b], max_rounds: 0}}}\n"
+        "orchestration: {timeout_s: 0.5, max_cost_usd: 0}",
         [
             "routes.a.orchestration.max_rounds: must be at least 1, not 0",
             "orchestration.timeout_s: must be at least 1, not 0.5",
+            "orchestration.max_cost_usd: must be more than 0, not 0",
         ],
     ),
     "twice": ("server: {port: 1}\nserver: {port: 2}", ["wye.yaml:2: 'server' is given twice"]),

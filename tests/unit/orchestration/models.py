@@ -27,6 +27,8 @@ class Models:
         self.said = {name: texts if _is_many(texts) else [texts] for name, texts in said.items()}
         self.windows = windows or {}
         self.wait_s = wait_s
+        self.prices: dict[str, int] = {}
+        """Micro-dollars a token."""
         self.asked: list[ChatRequest] = []
         self.running = self.most_running = self.cancelled = 0
         self.all_run = asyncio.Event()
@@ -38,6 +40,10 @@ class Models:
         if model not in self.said:
             raise NotFound(f"Model '{model}' not found.")
         return self.windows.get(model)
+
+    def cost_micro_usd(self, model: str, usage: Usage) -> int | None:
+        price = self.prices.get(model)
+        return None if price is None else price * usage.total_tokens
 
     async def ask(self, request: ChatRequest, audience: Audience | None = None) -> Answered:
         self.asked.append(request)

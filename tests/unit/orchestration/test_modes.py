@@ -332,6 +332,33 @@ async def test_calls_under_way_are_counted_as_well() -> None:
     assert [each["model"] for each in heard.orchestration["failed"]] == ["b"]
 
 
+async def test_money_is_counted_before_it_is_spent() -> None:
+    models = Models(a="x", b=FAULTY)
+    models.prices = {"a": 100, "b": 0}
+    heard = await answered("critique:a+b", models, bounds=Bounds(max_cost_usd=0.11))
+    assert [asked.model for asked in models.asked] == ["a", "b"]
+    reason = "An orchestrated request may use $0.11 (max_cost_usd): $0.0012 is spent, and a step may cost $0.11"
+    assert heard.orchestration["reason"].startswith(reason)
+    assert [call.get("cost_usd") for call in heard.metadata["calls"]] == [0.0012, 0.0]
+
+
+async def test_money_of_calls_under_way_is_counted_as_well() -> None:
+    models = Models(a="x", b="y", wait_s=0.01)
+    models.prices = {"a": 1, "b": 1}
+    heard = await answered("debate:a+b", models, bounds=Bounds(max_cost_usd=0.0015))
+    assert len(models.asked) == 1
+    assert [each["model"] for each in heard.orchestration["failed"]] == ["b"]
+
+
+async def test_a_model_without_a_price_is_refused_where_money_is_bounded() -> None:
+    models = Models(a="x", b="y")
+    models.prices = {"a": 1}
+    with pytest.raises(BadRequest, match="What 'b' costs is not known") as caught:
+        await answered("debate:a+b", models, bounds=Bounds(max_cost_usd=1))
+    assert caught.value.code == "unknown_price"
+    assert not models.asked
+
+
 async def test_time_is_bounded() -> None:
     models = Models(a="x", b="y", wait_s=5)
     with pytest.raises(ClockExpired, match="timeout_s"):
