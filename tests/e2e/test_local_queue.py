@@ -84,9 +84,8 @@ def ask(url: str, model: str, tokens: int = 3, **more: Any) -> tuple[int, dict[s
 def stream(port: str) -> socket.socket:
     """A caller in the midst of a long answer."""
     caller = socket.create_connection(("127.0.0.1", int(port)), timeout=30)
-    body = json.dumps(
-        {"model": MODEL, "max_tokens": 900, "stream": True, **wire.ask(model=MODEL)} | {"max_tokens": 900}
-    )
+    never_ends = {"0": -100, "2": -100}  # the tokens that would end its answer
+    body = json.dumps(wire.ask(stream=True, model=MODEL) | {"max_tokens": 900, "logit_bias": never_ends})
     caller.sendall(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\n"
         b"content-length: %d\r\n\r\n%b" % (len(body), body.encode())
