@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from wye.api.ask import AskPages
 from wye.api.documents import DocumentPages
 from wye.api.files import FilePages
+from wye.api.sessions import SessionPages
+from wye.api.tools import ToolPages
 from wye.catalog.encoders import ENCODERS
 from wye.config.schema import Config
 from wye.config.sources import home_folder
@@ -83,5 +85,7 @@ def rooms_of(library: LibraryOnDemand, pipeline: Pipeline, answer_model: str | N
     return {
         "files": FilePages(library),
         "documents": DocumentPages(library),
+        "sessions": SessionPages(library),
+        "tools": ToolPages(),
         "ask": AskPages(library, pipeline, DIALECTS["openai_chat"], answer_model),
     }

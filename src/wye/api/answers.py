@@ -8,9 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonObject, encode
+from wye.kernel.errors import BadRequest, TooLarge
+from wye.kernel.json import JsonObject, decode_body, encode
 from wye.ports.store import Page
+
+_MAX_BODY_BYTES = 1024 * 1024
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -19,6 +21,16 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
 
 def speaks_anthropic(request: Request) -> bool:
     return "anthropic-version" in request.headers
+
+
+async def read_object(request: Request) -> JsonObject:
+    """The body as a JSON object; an empty one for no body. Raises BadRequest, TooLarge."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MAX_BODY_BYTES:
+            raise TooLarge(f"The request body is larger than {_MAX_BODY_BYTES} bytes")
+    return decode_body(body) if body else {}
 
 
 def asked_page(request: Request, *, default: int, most: int) -> Page:

@@ -43,6 +43,8 @@ WELL: dict[str, dict[str, Any]] = {
     "/model/{model}/invoke": CLAUDE,
     "/model/{model}/invoke-with-response-stream": CLAUDE,
     "/model/{model}/count-tokens": {"input": {"converse": {"messages": BLOCKS}}},
+    "/v1/sessions/{session_id}/messages": {"messages": TURNS},
+    "/v1/tools/execute": {"name": "echo", "arguments": {"text": "Hi"}},
     "/api/v1/ask": {"question": "Who?", "document_id": "doc-0"},
 }
 FORM = wire.form("a.txt", b"Hi")
@@ -90,6 +92,8 @@ def filled(path: str, url: str) -> str:
     if "{id}" in path:
         kept = json.loads(wire.call(url, "/v1/responses", WELL["/responses"])[2])["id"]
         return path.replace("{id}", kept)
+    if "{session_id}" in path:
+        return path.replace("{session_id}", json.loads(wire.call(url, "/v1/sessions", b"", "POST")[2])["id"])
     if "{file_id}" in path or "{document_id}" in path:
         known = json.loads(wire.call(url, "/api/v1/upload", FORM.body, headers=FORM.headers)[2])
         return path.replace("{file_id}", known["file_id"]).replace("{document_id}", known["document_id"])
