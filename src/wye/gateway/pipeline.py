@@ -89,7 +89,7 @@ class Pipeline:
         self.auth.allow(exchange.principal, "chat", exchange.model)
         if panel is not None:
             self.auth.allow(exchange.principal, "chat", panel.name)
-        if attached.MEMBER in members and self._files is not None:
+        if attached.MEMBER in members and self._files is not None and not self.router.is_of_another_wye(exchange.model):
             await attached.attach(exchange, self._files)
         await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
