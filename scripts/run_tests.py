@@ -22,7 +22,7 @@ def main() -> int:
         return run("pytest", *arguments)
     parallel = ("-m", "not requires_model", "-n", "4", "--dist", "loadgroup", "--durations=15")
     status = run("pytest", *parallel, "--ignore=tests/fidelity", "--cov", "--cov-report=")
-    # What every dialect carries of every other is asked of lines that other tests cover: measured, it takes twice as long.
+    # These lines are covered by other tests: measured, the same would take twice as long.
     print("\nWhat is carried between dialects:", flush=True)
     carried = run("pytest", *parallel, "tests/fidelity")
     # A real model wants the cores for itself: one more busy process, and its threads wait for each other.
