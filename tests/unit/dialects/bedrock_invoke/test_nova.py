@@ -118,6 +118,7 @@ def test_members_of_a_url_are_understood() -> None:
          {"id": "info", "transcript": "info"}),
         (Audio("AA=="), [{"audio": {"format": "wav", "source": {"bytes": "AA=="}}}], {}),
         (Thinking("hm", "sig"), [{"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}}], {}),
+        (Thinking("hm", id="rs_1"), [{"reasoningContent": {"reasoningText": {"text": "hm"}}}], {"id": "info"}),
         (Thinking(redacted="x", origin="amazon"), [{"reasoningContent": {"redactedContent": "x"}}], {}),
         (Thinking("hm", "sig", origin="anthropic"), [], {"": "warning"}),
         (Opaque("openai_chat", {"type": "new"}), [], {"": "warning"}),
