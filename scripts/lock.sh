@@ -5,7 +5,7 @@ bin=$1
 cd "$(dirname "$0")/.."
 "$bin/python" -m pip install --quiet uv
 compile() {
-    "$bin/uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+    "$bin/uv" pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
         --python-version 3.11 "$@"
 }
 compile pyproject.toml --extra local --extra documents --output-file requirements/runtime.txt

@@ -17,6 +17,7 @@ from wye.knowledge.on_demand import LibraryOnDemand
 from wye.ports.store import Question, StoreAway, StoredDocument
 
 _LOOKED_S = 0.25
+"""How often a watcher's document is looked up: whoever reads it, here or on another machine, tells only the store."""
 _SILENCE_S = 10.0
 """After so long a comment is sent: proxies close connections on which nothing is heard."""
 

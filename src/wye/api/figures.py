@@ -20,6 +20,7 @@ from wye.ports.state import State, StateAway
 _PATIENCE_S = 1.0
 """How long to wait for the figures of a worker that is busy, or gone."""
 _POLLED_S = 0.005
+"""A worker answers within milliseconds, and the state tells nobody that a list has grown."""
 _KEPT_S = 10.0
 
 

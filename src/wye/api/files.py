@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from wye.api.answers import asked_page, json_answer, listed, speaks_anthropic
@@ -18,6 +18,7 @@ from wye.kernel.clock import rfc3339
 from wye.kernel.errors import BadRequest, NotFound
 from wye.kernel.json import JsonObject
 from wye.knowledge.intake import too_large
+from wye.knowledge.kinds import demand_readable
 from wye.knowledge.library import UPLOADED, Library
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.ports.store import StoredFile
@@ -87,7 +88,6 @@ def no_file(file_id: str) -> NotFound:
 async def receive_file(request: Request, library: Library, *, as_document: bool = False) -> StoredFile:
     """The file of a form, kept. Raises TooLarge, BadRequest, Unprocessable, UnsupportedMedia, CallerLeft."""
     from wye.api.multipart import Form  # noqa: PLC0415 - an extra, imported only when used
-    from wye.knowledge.kinds import demand_readable  # noqa: PLC0415
 
     limit = library.intake.max_bytes
     promised = request.headers.get("content-length", "")[:20]
@@ -109,8 +109,6 @@ async def receive_file(request: Request, library: Library, *, as_document: bool 
 
 async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
     """The body, of which fields may not be without end either. Raises TooLarge, CallerLeft."""
-    from starlette.requests import ClientDisconnect  # noqa: PLC0415
-
     size = 0
     try:
         async for piece in request.stream():

@@ -37,6 +37,7 @@ _COMMANDS = {
 }
 _RETURNS_S = 15.0
 """How long a server that is being restarted is waited for."""
+_ASKED_AGAIN_S = 0.3
 
 
 @click.command()
@@ -184,7 +185,7 @@ class Chat:
                 if error.status not in (502, 503) or clock.monotonic_s() > until_s or not self._conversation.turns:
                     raise
             with self._aside.status("waiting for the server"):
-                sleep(0.3)
+                sleep(_ASKED_AGAIN_S)
 
     def _obey(self, name: str, rest: str) -> None:
         rest = rest.strip()

@@ -9,17 +9,15 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections import deque
 from collections.abc import AsyncIterator
 
 from wye.processes.inside import LENGTH
+from wye.processes.last_lines import LastLines
 
 MAX_FRAME = 64 * 1024 * 1024
 """A child that announces more is not believed."""
 GRACE_S = 3.0
 """How long the last words of a child that has ended are waited for."""
-_KEPT_LINES = 32
-_MAX_LINE = 2000
 # Enough to find Python and libraries; no keys, no proxies.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
 
@@ -42,7 +40,7 @@ class Child:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._log: asyncio.Task[None] | None = None
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines = LastLines()
 
     @property
     def pid(self) -> int | None:
@@ -66,7 +64,7 @@ class Child:
                 start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which then ends its children
             )
             assert process.stderr is not None
-            self._log = asyncio.create_task(self._read_lines(process.stderr))
+            self._log = asyncio.create_task(self._lines.read(process.stderr))
             self._reader, self._writer = await asyncio.open_connection(sock=ours)
         except OSError as error:
             ours.close()
@@ -110,22 +108,6 @@ class Child:
             process.stdin.close()
         self._process = None
 
-    async def _read_lines(self, stderr: asyncio.StreamReader) -> None:
-        """Keep the last lines that the child says, and no more: neither their length nor their number is bounded."""
-        rest = b""
-        while block := await stderr.read(4096):
-            *lines, rest = (rest + block).split(b"\n")
-            rest = rest[:_MAX_LINE]
-            for line in lines:
-                self._keep(line)
-        self._keep(rest)
-
-    def _keep(self, line: bytes) -> None:
-        # A document's own words may be in there: nothing that a terminal would obey.
-        text = "".join(c for c in line[:_MAX_LINE].decode("utf-8", "replace") if c.isprintable()).strip()
-        if text:
-            self._lines.append(text)
-
     async def _last_words(self) -> str:
         assert self._process is not None
         assert self._log is not None
@@ -134,7 +116,7 @@ class Child:
         except TimeoutError:
             return "it closed its connection"
         await asyncio.wait([self._log], timeout=GRACE_S)
-        said = self._lines[-1] if self._lines else "it said nothing"
+        said = self._lines.latest
         if code < 0:
             return f"signal {-code} ({signal.strsignal(-code)}): {said}"
         return f"exit status {code}: {said}"

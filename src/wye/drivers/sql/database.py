@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -42,8 +42,8 @@ def database_url(url: Secret) -> URL:
     """As SQLAlchemy takes it. Raises ValueError, without the URL in it: it may hold a password."""
     try:
         found = make_url(url.reveal())
-    except Exception as error:  # SQLAlchemy's own, whose text holds the URL
-        raise ValueError("it is no URL of a database: sqlite:///FILE or postgresql://USER@HOST/NAME") from error
+    except (ArgumentError, ValueError):  # their text may hold parts of the URL: nothing of them goes on
+        raise ValueError("it is no URL of a database: sqlite:///FILE or postgresql://USER@HOST/NAME") from None
     driver = _DRIVERS.get(found.drivername)
     if driver is None:
         raise ValueError(f"no database is known as {found.drivername!r}: sqlite and postgresql are")

@@ -9,7 +9,6 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -18,6 +17,7 @@ from wye.kernel import clock
 from wye.kernel.errors import Overloaded
 from wye.kernel.json import encode
 from wye.processes.child import child_environment
+from wye.processes.last_lines import LastLines
 
 log = logging.getLogger("wye")
 
@@ -38,8 +38,6 @@ CHECK_S = 15.0
 """How often a running child is asked whether it still computes."""
 STALL_S = 120.0
 """A child whose computing loop says nothing for so long is ended: some grammars never let it take another step."""
-_KEPT_LINES = 64
-_MAX_LINE = 2000
 _FIRST_TOKEN = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1}'
 _PREFIX = re.compile(r"^[\d.]+ [EIW] +")
 """What llama.cpp writes before a line: the time and the level."""
@@ -64,7 +62,7 @@ class Supervisor:
         self._life: asyncio.Task[None] | None = None
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._lines = LastLines()
 
     @property
     def pid(self) -> int | None:
@@ -160,7 +158,7 @@ class Supervisor:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self._reader = asyncio.create_task(self._read_lines(process.stderr))
+        self._reader = asyncio.create_task(self._lines.read(process.stderr))
         process.stdin.write(encode(self.settings) + b"\n")
         await process.stdin.drain()
         if not await process.stdout.readline():
@@ -230,22 +228,6 @@ class Supervisor:
         # Forgotten only now: a stop that cancels this one half-way must find the process.
         self._process = None
 
-    async def _read_lines(self, stderr: asyncio.StreamReader) -> None:
-        """Keep the last lines that the child says, and no more: neither their length nor their number is bounded."""
-        rest = b""
-        while block := await stderr.read(4096):
-            *lines, rest = (rest + block).split(b"\n")
-            rest = rest[:_MAX_LINE]
-            for line in lines:
-                self._keep(line)
-        self._keep(rest)
-
-    def _keep(self, line: bytes) -> None:
-        # A model file's own words are in there: nothing that a terminal would obey.
-        text = "".join(c for c in line[:_MAX_LINE].decode("utf-8", "replace") if c.isprintable()).strip()
-        if text:
-            self._lines.append(text)
-
     async def _last_words(self) -> str:
         """Wait for the child's end; what a person needs of it: its errors, else its last lines."""
         assert self._process is not None
@@ -257,7 +239,7 @@ class Supervisor:
         errors = [line for line in self._lines if " E " in line or "rror" in line or "ASSERT" in line]
         # A thread of llama.cpp's own writes its log: Python's traceback, which knows less, may overtake it.
         errors.sort(key=lambda line: " E " not in line)
-        said = [_PREFIX.sub("", line) for line in errors] or [*self._lines][-1:] or ["it said nothing"]
+        said = [_PREFIX.sub("", line) for line in errors] or [self._lines.latest]
         if code < 0:
             return f"signal {-code} ({signal.strsignal(-code)}): {said[-1]}"
         # What went wrong first is the reason, what comes after it the consequence.
