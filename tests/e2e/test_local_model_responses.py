@@ -49,7 +49,7 @@ def test_it_answers_and_goes_on(gpt: openai.OpenAI) -> None:
 
 
 def test_it_streams(gpt: openai.OpenAI) -> None:
-    with gpt.responses.stream(model=MODEL, input="Say hello.", max_output_tokens=300) as stream:
+    with gpt.responses.stream(model=MODEL, input="Say hello.", temperature=0, max_output_tokens=300) as stream:
         events = list(stream)
         final = stream.get_final_response()
     assert [event.sequence_number for event in events] == list(range(len(events)))

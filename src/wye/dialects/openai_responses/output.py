@@ -96,17 +96,17 @@ def encode_output(parts: list[Part], logprobs: Logprobs | None, status: str, los
     left = complete_logprobs(as_list((logprobs or {}).get("content")) or [])
     if (logprobs or {}).get("refusal"):
         losses.add("logprobs.refusal", f"{NAME} does not tell the probabilities of a refusal", "info")
-    groups = list(grouped(parts))
     items: list[JsonObject] = []
-    for start, group in groups:
+    texts: list[JsonObject] = []
+    for start, group in grouped(parts):
         last = start + len(group) == len(parts)
         item = encode_item(group, start, status if last else COMPLETED, losses)
         if item is None:
             continue
         items.append(item)
         if isinstance(group[0], Text | Refusal):
-            for content in item["content"]:
-                share_logprobs(content, left, all_of_them=last)
+            texts += [content for content in item["content"] if content["type"] == "output_text"]
+    share_logprobs(texts, left, losses)
     return items
 
 
@@ -125,15 +125,18 @@ def _completed(entry: Any, *, top_logprobs: bool = False) -> Any:
     return said
 
 
-def share_logprobs(content: JsonObject, left: list[Any], *, all_of_them: bool) -> None:
-    """Give a text those of the answer's token probabilities that it is made of."""
-    taken, length = 0, 0
-    while content["type"] == "output_text" and taken < len(left) and (all_of_them or length < len(content["text"])):
-        length += len(str((as_object(left[taken]) or {}).get("token", "")))
-        taken += 1
-    if taken:
-        content["logprobs"] = left[:taken]
-        del left[:taken]
+def share_logprobs(texts: list[JsonObject], left: list[Any], losses: Losses) -> None:
+    """Give every text those of the answer's token probabilities that it is made of, and the last what is over."""
+    for content in texts:
+        taken, length = 0, 0
+        while taken < len(left) and (content is texts[-1] or length < len(content["text"])):
+            length += len(str((as_object(left[taken]) or {}).get("token", "")))
+            taken += 1
+        if taken:
+            content["logprobs"] = left[:taken]
+            del left[:taken]
+    if left:
+        losses.add("logprobs.content", f"{NAME} tells probabilities beside a text, and this answer has none", "info")
 
 
 def encode_item(

@@ -253,6 +253,20 @@ def test_each_text_has_the_probabilities_of_its_own_tokens() -> None:
     assert losses == {"logprobs.refusal": "info"}
 
 
+@pytest.mark.parametrize("after", [[], [Text("b")], [ToolCall("c", "f", "{}")], [Refusal("no")]])
+def test_probabilities_that_go_beyond_the_texts_stay_with_the_last(after: list[Part]) -> None:
+    told = [token("a"), token("b"), token("<call>")]
+    body, lost = encode(Text("a"), *after, choice={"finish_reason": "stop", "logprobs": {"content": told}})
+    shown = [content.get("logprobs", []) for item in body["output"] for content in item.get("content", ())]
+    assert ([entry["token"] for entries in shown for entry in entries], lost) == (["a", "b", "<call>"], {})
+
+
+def test_probabilities_beside_no_text_are_a_loss() -> None:
+    told = {"content": [token("<call>")]}
+    _, lost = encode(ToolCall("c", "f", "{}"), choice={"finish_reason": "tool_calls", "logprobs": told})
+    assert lost == {"logprobs.content": "info"}
+
+
 def test_what_is_no_token_stays_as_it_is() -> None:
     logprobs: Any = {"content": [7, token("a")]}
     body, _ = encode(Text("a"), choice={"finish_reason": "stop", "logprobs": logprobs})
