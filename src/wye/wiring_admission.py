@@ -24,6 +24,7 @@ from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
 from wye.kernel.money import MICRO_USD_PER_USD
 from wye.kernel.secret import Secret
+from wye.ports.keys import Budget
 from wye.ports.state import State
 from wye.ports.telemetry import Telemetry
 from wye.providers.rows import ROWS
@@ -42,23 +43,25 @@ class Admission(NamedTuple):
 
 def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> Admission:
     """Raises ConfigError, MissingExtra. Nothing is made that is not used: no counts without limits, no database without
-    issued keys or a ledger."""
+    issued keys, budgets of routes or a ledger."""
     namespace = config.cache.namespace
     limits = msgspec.convert(config.limits, Limits, from_attributes=True)
     counts = Counts(MemoryQuotas(), state, namespace)
-    writes = config.keys.enabled if config.usage.ledger is None else config.usage.ledger
-    if not config.keys.enabled and not writes:
+    of_routes = route_budgets(config)
+    writes = bool(config.keys.enabled or of_routes) if config.usage.ledger is None else config.usage.ledger
+    if not (config.keys.enabled or of_routes or writes):
         limiter = Limiter(lambda principal: limits, counts, namespace) if limits != Limits() else None
         return Admission(make_auth(config), Settlement(limiter, telemetry), counts.stop)
     from wye.drivers.sql.keys import SqlKeys  # noqa: PLC0415 - make_database has told of a missing extra
     from wye.drivers.sql.ledger import SqlLedger  # noqa: PLC0415
 
-    database = make_database(config, "keys.enabled" if config.keys.enabled else "usage.ledger")
-    ledger, prices = SqlLedger(database), make_prices(config)
+    database = make_database(config, _what_needs_it(config))
+    ledger, prices = SqlLedger(database), make_prices(config, _what_needs_it(config))
+    _demand_prices(config, prices)
     issued = IssuedKeys(SqlKeys(database), limits) if config.keys.enabled else None
     limiter = Limiter(issued.limits_of if issued is not None else lambda principal: limits, counts, namespace)
     bookkeeper = Bookkeeper(ledger, prices) if writes else None
-    budgets = Budgets(issued, ledger, prices, counts, namespace) if issued is not None else None
+    budgets = Budgets(issued, of_routes, ledger, prices, counts, namespace) if issued or of_routes else None
 
     async def stop() -> None:
         await counts.stop()
@@ -67,6 +70,30 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
         await database.close()
 
     return Admission(make_auth(config, issued), Settlement(limiter, telemetry, budgets, bookkeeper), stop)
+
+
+def route_budgets(config: Config) -> dict[str, Budget]:
+    """What routes may cost, by their names."""
+    return {
+        name: Budget(_micro(route.budget.usd), route.budget.per)
+        for name, route in config.routes.items()
+        if route.budget is not None
+    }
+
+
+def _demand_prices(config: Config, prices: Prices) -> None:
+    """A budget that counts nothing would bind nobody. Raises ConfigError."""
+    for name, route in config.routes.items():
+        for deployment in route.deployments if route.budget is not None else []:
+            if deployment.provider != "local" and prices.of(deployment.provider, deployment.model) is None:
+                asked = f"{deployment.provider}/{deployment.model}"
+                raise ConfigError(f"routes.{name}.budget: nobody knows what {asked} costs: set the deployment's price")
+
+
+def _what_needs_it(config: Config) -> str:
+    if config.keys.enabled:
+        return "keys.enabled"
+    return "usage.ledger" if config.usage.ledger else "the budget of a route"
 
 
 def make_database(config: Config, setting: str) -> Database:

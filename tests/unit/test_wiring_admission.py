@@ -16,6 +16,7 @@ from wye.canon.usage import Usage
 from wye.config.load import config_from
 from wye.drivers.memory.state import MemoryState
 from wye.kernel.errors import ConfigError, MissingExtra
+from wye.ports.keys import Budget
 from wye.wiring_admission import Admission, make_admission, make_database, make_prices
 
 
@@ -58,13 +59,42 @@ async def test_the_ledger_is_written_or_not_whatever_keys_there_are(made: Any) -
         await admission.stop()
 
 
+def of_route(**deployment: Any) -> dict[str, Any]:
+    return {"m": {"deployments": [{"provider": "openai", "model": "gpt-4o", **deployment}], "budget": {"usd": 0.25}}}
+
+
+async def test_a_route_with_a_budget_brings_a_ledger_and_no_keys(made: Any) -> None:
+    admission = made(routes=of_route())
+    assert admission.auth.open
+    assert None not in (admission.settlement._budgets, admission.settlement._bookkeeper)
+    assert admission.settlement._budgets._routes == {"m": Budget(250_000, "month")}
+    unwritten = made(routes=of_route(), usage={"ledger": False})
+    assert unwritten.settlement._bookkeeper is None
+    for one in (admission, unwritten):
+        await one.stop()
+
+
+async def test_a_budget_of_calls_whose_price_nobody_knows_is_refused(made: Any) -> None:
+    with pytest.raises(ConfigError, match=r"routes\.m\.budget: nobody knows what openai/mine costs: set .* price"):
+        made(routes=of_route(model="mine"))
+    for known in (
+        {"model": "mine", "price": {"input_usd": 0}},
+        {"provider": "local", "model": "smollm2-135m-instruct"},
+    ):
+        await made(routes=of_route(**known)).stop()
+
+
 def test_a_missing_extra_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found: ModuleSpec | None = None
     monkeypatch.setattr(module, "find_spec", lambda name: found)
     with pytest.raises(MissingExtra, match=r"wye\[prices\]"):
         made(keys={"enabled": True})
     monkeypatch.setitem(sys.modules, "wye.drivers.sql.database", None)
-    for tree, setting in (({"keys": {"enabled": True}}, "keys.enabled"), ({"usage": {"ledger": True}}, "usage.ledger")):
+    for tree, setting in (
+        ({"keys": {"enabled": True}}, "keys.enabled"),
+        ({"usage": {"ledger": True}}, "usage.ledger"),
+        ({"routes": of_route()}, "the budget of a route"),
+    ):
         with pytest.raises(MissingExtra, match=rf"{setting}.*wye\[documents\]"):
             made(**tree)
 

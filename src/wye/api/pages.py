@@ -150,7 +150,8 @@ class Pages:
         return json_answer(providers_of(names, await self._siblings.figures()))
 
     async def stats(self, request: Request) -> Response:
-        return json_answer(stats_of(await self._siblings.figures()))
+        spending = await self._pipeline.settlement.route_spending()
+        return json_answer(stats_of(await self._siblings.figures(), spending))
 
     async def health(self, request: Request) -> Response:
         checks = {f"local/{m.id}": m.error or m.status for m in self._local_models() if m.status not in _AT_REST}

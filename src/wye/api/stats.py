@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from msgspec.structs import asdict
+
 from wye.api.figures import DeploymentFigures, Figures
 from wye.gateway.pipeline import Pipeline
+from wye.gateway.policy.budgets import RouteSpending
 from wye.kernel import clock
 from wye.kernel.json import JsonObject
 
 
-def stats_of(figures: Figures) -> JsonObject:
+def stats_of(figures: Figures, spending: Mapping[str, RouteSpending]) -> JsonObject:
     """The body of GET /stats."""
     return {
         "workers": figures.workers,
         "running": figures.running,
         "refused": figures.refused,
         "routes": {
-            name: {"cache": route.cache, "deployments": [_deployment(d) for d in route.deployments]}
+            name: {
+                "cache": route.cache,
+                "deployments": [_deployment(d) for d in route.deployments],
+                **_budget(spending.get(name)),
+            }
             for name, route in figures.routes.items()
         },
         "recent": figures.recent,
@@ -47,6 +56,12 @@ def health_of(pipeline: Pipeline) -> dict[str, str]:
     if pipeline.state.away is not None:
         checks["state"] = f"degraded: {pipeline.state.away}"
     return checks | {name: f"degraded: {reason}" for name, reason in pipeline.settlement.degraded().items()}
+
+
+def _budget(of: RouteSpending | None) -> JsonObject:
+    if of is None:
+        return {}
+    return {"budget": {**asdict(of.budget), "spent_micro_usd": of.spent_micro_usd}}
 
 
 def _deployment(figures: DeploymentFigures) -> JsonObject:

@@ -15,7 +15,7 @@ import msgspec
 
 from wye.config.saved import NAME as SAVED
 from wye.config.saved import read_saved
-from wye.config.schema import Config, OrchestrationBounds, RouteConfig
+from wye.config.schema import BudgetConfig, Config, OrchestrationBounds, RouteConfig
 from wye.config.sources import Path_, Tree, home_folder, read_document, read_environment
 from wye.kernel.errors import ConfigError
 from wye.kernel.secret import Secret
@@ -210,6 +210,13 @@ def _check_panel(name: str, route: RouteConfig, report: _Report) -> None:
     _check_bounds(("routes", name, "orchestration"), panel, report)
 
 
+def _check_budget(name: str, route: RouteConfig, budget: BudgetConfig, report: _Report) -> None:
+    if route.orchestration is not None:
+        report(("routes", name, "budget"), "what a panel costs is bounded by max_cost_usd, and by its members' budgets")
+    if not 0 < budget.usd < 1e9:
+        report(("routes", name, "budget", "usd"), f"must be more than 0 and less than a billion, not {budget.usd:g}")
+
+
 def _check_bounds(path: Path_, bounds: OrchestrationBounds, report: _Report) -> None:
     for member in ("max_rounds", "quorum", "max_calls", "max_tokens", "step_max_tokens", "timeout_s"):
         number = getattr(bounds, member)
@@ -240,6 +247,8 @@ def _check(config: Config, report: _Report) -> None:
             _check_panel(name, route, report)
         elif not route.deployments:
             report(("routes", name, "deployments"), "a route needs at least one deployment")
+        if route.budget is not None:
+            _check_budget(name, route, route.budget, report)
         for i, deployment in enumerate(route.deployments):
             if deployment.provider not in known:
                 close = difflib.get_close_matches(deployment.provider, known, 1)

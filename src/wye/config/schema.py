@@ -166,6 +166,15 @@ class PanelConfig(OrchestrationBounds, kw_only=True):
     the answers; a pipeline runs in this order."""
 
 
+class BudgetConfig(Setting):
+    """So much money in a time."""
+
+    usd: float
+    """Dollars."""
+    per: Literal["day", "month", "total"] = "month"
+    """A day or a month of UTC, or once."""
+
+
 class RouteConfig(Setting):
     """A public model name and who answers for it: `deployments`, or several models together."""
 
@@ -187,6 +196,8 @@ class RouteConfig(Setting):
     """Let another deployment go on with a streamed text whose upstream broke off, where one takes such a beginning."""
     strict: bool = False
     """Refuse a request that the upstream's dialect cannot carry whole, instead of reporting the loss."""
+    budget: BudgetConfig | None = None
+    """What its calls may cost, of all callers and at all replicas together: `usd`, and `per` which time."""
 
 
 class LimitsConfig(Setting):
@@ -211,7 +222,7 @@ class UsageConfig(Setting):
     """What `wye usage` tells: who used what, and what it cost."""
 
     ledger: bool | None = None
-    """Write every call into the database; by default where issued keys are answered."""
+    """Write every call into the database; by default where issued keys are answered, or a route has a budget."""
 
 
 class RedisConfig(Setting):

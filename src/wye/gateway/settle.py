@@ -13,7 +13,7 @@ from wye.gateway.call_record import call_record
 from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy.bookkeeping import Bookkeeper
-from wye.gateway.policy.budgets import Budgets, output_limit
+from wye.gateway.policy.budgets import Budgets, RouteSpending, output_limit
 from wye.gateway.policy.limits import Limiter
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
@@ -61,6 +61,10 @@ class Settlement:
         """What is not as it should be, and how."""
         checks = {"limits": self._limiter, "ledger": self._bookkeeper}
         return {name: reason for name, part in checks.items() if part is not None and (reason := part.degraded)}
+
+    async def route_spending(self) -> dict[str, RouteSpending]:
+        """What routes with a budget cost so far."""
+        return await self._budgets.of_routes() if self._budgets is not None else {}
 
     async def begin(self, exchange: Exchange) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""

@@ -42,11 +42,11 @@ PRICES = {"up/cheap": Price(((0, Rate(1_000_000, 1_000_000)),)), "up/dear": Pric
 
 
 class Replica:
-    def __init__(self, books: Books, state: State) -> None:
+    def __init__(self, books: Books, state: State, routes: dict[str, Budget]) -> None:
         self.keys = IssuedKeys(books, Limits())
         self.counts = Counts(MemoryQuotas(), state)
         prices = Prices(PRICES, {}, lambda vendor, model: None)
-        self.budgets = Budgets(self.keys, books, prices, self.counts, "wye")
+        self.budgets = Budgets(self.keys, routes, books, prices, self.counts, "wye")
 
     async def reserve(
         self, units: int, model: str = "m", of: tuple[Deployment, ...] = (CHEAP,), secret: str = "a"
@@ -67,13 +67,13 @@ Make = Callable[..., list[Replica]]
 
 @pytest.fixture
 async def make(state: State, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Make]:
-    """Replicas with these keys and one ledger: several where the state can be shared."""
+    """Replicas with these keys, budgets of routes and one ledger: several where the state can be shared."""
     monkeypatch.setattr(clock, "wall_s", lambda: NOV_21_S + 3600)
     made: list[Replica] = []
 
-    def make(*keys: IssuedKey, books: Books | None = None) -> list[Replica]:
+    def make(*keys: IssuedKey, books: Books | None = None, routes: dict[str, Budget] | None = None) -> list[Replica]:
         ledger = books or Books(*keys)
-        made.extend(Replica(ledger, state) for _ in range(4 if state.shared else 1))
+        made.extend(Replica(ledger, state, routes or {}) for _ in range(4 if state.shared else 1))
         return [made[i % len(made)] for i in range(4)]
 
     yield make
@@ -112,6 +112,40 @@ async def test_of_a_thousand_calls_at_once_no_more_go_than_the_budget_pays(make:
         await replicas[0].reserve(1)
     assert (e.value.code, e.value.status) == ("budget_exceeded", 429)
     assert e.value.retry_after_s == pytest.approx(9.9 * 86400, rel=0.02)
+
+
+async def test_a_route_may_cost_so_much_for_all_callers_together(make: Make) -> None:
+    replicas = make(issued("a"), issued("b", budget=Budget(5)), routes={"m": Budget(300, "day")})
+    got: list[object] = []
+    for secret, calls in (("b", 20), ("?", 900)):  # nobody has issued the other
+        wanted = [replicas[i % 4].reserve(1, secret=secret) for i in range(calls)]
+        got += await asyncio.gather(*wanted, return_exceptions=True)
+        if secret == "b":
+            assert sum(isinstance(one, Spending) for one in got) == 5, "a key keeps its own, too"
+    granted = [(replicas[i % 4], one) for i, one in enumerate(got) if isinstance(one, Spending)]
+    assert len(granted) == 300
+    for replica, spending in granted:
+        await replica.settle(spending, 1)
+    with pytest.raises(
+        LimitExceeded, match=r"^'m' may cost \$0\.0003 each day for all callers together, and that is spent"
+    ) as raised:
+        await replicas[1].reserve(1)
+    assert (raised.value.code, raised.value.status) == ("budget_exceeded", 429)
+    assert raised.value.retry_after_s == pytest.approx(23 * 3600)
+    assert await replicas[2].reserve(10**9, model="n") is None, "another route has none"
+
+
+async def test_what_a_route_cost_is_known_by_the_ledger(make: Make) -> None:
+    books = Books(issued("a"))
+    await books.add([entry(1, 40), entry(2, 30, principal="b"), entry(3, 99, model="n"), entry(4, 9, at_s=1.0)])
+    one, other, *_ = make(books=books, routes={"m": Budget(100, "day"), "n": Budget(100, "total")})
+    with pytest.raises(LimitExceeded, match="'m' may cost"):
+        await one.reserve(31)
+    assert await other.reserve(30)
+    found = await one.budgets.of_routes()
+    assert {name: of.spent_micro_usd for name, of in found.items()} == {"m": 70, "n": 99}
+    books.away = "gone"
+    assert (await one.budgets.of_routes())["m"].spent_micro_usd is None
 
 
 async def test_what_was_not_spent_is_free_again(make: Make) -> None:

@@ -107,6 +107,52 @@ def test_a_budget_is_known_again_after_a_restart(serve: Serve, here: Run, upstre
     assert usage(here)[0]["cost_micro_usd"] == 3 * CALL_MICRO_USD
 
 
+def test_a_route_costs_no_more_than_its_budget_whoever_calls(
+    serve: Serve, here: Run, upstream: FakeUpstream, redis_url: str
+) -> None:
+    """Without any keys, at two replicas: each call costs 3,011 micro-dollars of a budget of 10 calls."""
+    priced = {"provider": "up", "model": "x", "price": {"input_usd": 1.0, "output_usd": 1_000.0}}
+    routes = {
+        "m": {"deployments": [priced], "budget": {"usd": 10 * CALL_MICRO_USD / 1e6 + 0.001, "per": "day"}},
+        "n": {"deployments": [priced]},
+    }
+    configure(upstream, redis={"url": redis_url}, keys={}, routes=routes)
+    pair = [serve(), serve()]
+
+    def ask(number: int) -> int:
+        return wire.call(pair[number % 2].url, CHAT, wire.ask(max_tokens=3))[0]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert Counter(pool.map(ask, range(60))) == {200: 10, 429: 50}
+    told = json.loads(wire.call(pair[0].url, CHAT, wire.ask(max_tokens=3))[2])["error"]
+    assert told["code"] == "budget_exceeded"
+    assert told["message"].startswith("'m' may cost $0.03111 each day for all callers together")
+    assert wire.call(pair[0].url, CHAT, wire.ask(model="n", max_tokens=3))[0] == 200
+    stats = json.loads(wire.call(pair[0].url, "/stats")[2])["routes"]
+    assert stats["m"]["budget"].items() >= {"micro_usd": 31_110, "period": "day"}.items()
+    assert "budget" not in stats["n"]
+    for server in pair:
+        assert server.stop()[0] == 0
+    (row,) = usage(here, "--budgets")
+    assert (row["model"], row["key"], row["spent_micro_usd"]) == ("m", None, 10 * CALL_MICRO_USD)
+
+
+def test_budgets_are_shown_with_what_is_left_of_them(here: Run, upstream: FakeUpstream) -> None:
+    priced = {"provider": "up", "model": "x", "price": {"input_usd": 1.0}}
+    configure(upstream, routes={"m": {"deployments": [priced], "budget": {"usd": 50}}})
+    key = issue(here, "ann", "--budget", "10/day", "--model-budget", "m=2/total")
+    issue(here, "bob")
+    ended = issue(here, "eve", "--budget", "1/day")
+    assert here("keys", "revoke", ended["id"]).returncode == 0
+    rows = [(row["name"], row["model"], row["micro_usd"], row["period"]) for row in usage(here, "--budgets")]
+    of_ann = [("ann", None, 10_000_000, "day"), ("ann", "m", 2_000_000, "total")]
+    assert rows == [(None, "m", 50_000_000, "month"), *of_ann]
+    assert [row["model"] for row in usage(here, "--budgets", "--key", key["id"])] == [None, "m"]
+    shown = here("usage", "--budgets").stdout
+    for word in ("all callers", "all models", "ann", "$50.00/month", "$2.00/total"):
+        assert word in shown
+
+
 def test_many_calls_at_one_time_spend_no_more_than_the_budget(
     serve: Serve, here: Run, upstream: FakeUpstream, redis_url: str
 ) -> None:

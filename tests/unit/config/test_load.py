@@ -106,6 +106,19 @@ WRONG: dict[str, tuple[str, list[str]]] = {
             "orchestration.max_cost_usd: must be more than 0, not 0",
         ],
     ),
+    "budget of a panel": (
+        "routes: {a: {orchestration: {mode: single, models: [b]}, budget: {usd: 5}}}",
+        ["routes.a.budget: what a panel costs is bounded by max_cost_usd, and by its members' budgets"],
+    ),
+    "budget of nothing": (
+        "routes:\n"
+        "  a: {deployments: [{provider: openai, model: m}], budget: {usd: 0}}\n"
+        "  b: {deployments: [{provider: openai, model: m}], budget: {usd: 1.0e+300, per: day}}",
+        [
+            "wye.yaml:2: routes.a.budget.usd: must be more than 0 and less than a billion, not 0",
+            "wye.yaml:3: routes.b.budget.usd: must be more than 0 and less than a billion, not 1e+300",
+        ],
+    ),
     "twice": ("server: {port: 1}\nserver: {port: 2}", ["wye.yaml:2: 'server' is given twice"]),
     "no YAML": ("server: {port: 1", ["wye.yaml:1: not valid YAML"]),
     "a list": ("- a", ["the file must hold settings"]),

@@ -1,4 +1,5 @@
-"""Money that a key may spend, in all or for one model: reserved before a call, settled with what it cost.
+"""Money that a key may spend, in all or for one model, and that a route may cost for all callers together: reserved
+before a call, settled with what it cost.
 
 What is spent is known by the ledger; counts go on from there, and are told again where they were forgotten. While the
 ledger is away, counts that are known are kept, and those that are not bind nobody.
@@ -6,6 +7,7 @@ ledger is away, counts that are known are kept, and those that are not bind nobo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -40,6 +42,8 @@ class _Bound(msgspec.Struct, frozen=True):
     since_s: float
     until_s: float | None
     """When it begins anew; None for never."""
+    principal: str | None
+    """Whose calls it counts, and of which model; None stands for any."""
     model: str | None
 
 
@@ -51,9 +55,27 @@ class Spending(msgspec.Struct, frozen=True):
     held: Held
 
 
+class RouteSpending(msgspec.Struct, frozen=True):
+    """The budget of a route, and what its calls cost so far in the period that is now."""
+
+    budget: Budget
+    spent_micro_usd: int | None
+    """None while the ledger is away."""
+
+
 class Budgets:
-    def __init__(self, keys: IssuedKeys, ledger: Ledger, prices: Prices, counts: Counts, namespace: str) -> None:
+    def __init__(
+        self,
+        keys: IssuedKeys | None,
+        routes: Mapping[str, Budget],
+        ledger: Ledger,
+        prices: Prices,
+        counts: Counts,
+        namespace: str,
+    ) -> None:
+        """Those of issued keys, and those of routes by their names."""
         self._keys = keys
+        self._routes = routes
         self._ledger = ledger
         self._prices = prices
         self._counts = counts
@@ -62,7 +84,7 @@ class Budgets:
     async def reserve(
         self, principal: str, model: str, deployments: list[Deployment], input_tokens: int, output_tokens: int
     ) -> Spending | None:
-        """Take what so many tokens cost at the dearest of those who may answer; None for a key without budgets.
+        """Take what so many tokens cost at the dearest of those who may answer; None where nothing bounds it.
 
         Raises LimitExceeded, and then takes nothing.
         """
@@ -77,7 +99,7 @@ class Budgets:
                 raise _refusal(bounds[grant.refused])
             if grant.unknown is None:
                 return Spending(quotas, micro_usd, held)
-            told = await self._told(bounds[grant.unknown], principal)
+            told = await self._told(bounds[grant.unknown])
             bounds[grant.unknown : grant.unknown + 1] = [told] if told is not None else []
         return None
 
@@ -93,30 +115,47 @@ class Budgets:
         each = len(spending.quotas)
         self._counts.settle(spending.quotas, [spending.micro_usd] * each, [micro_usd] * each, spending.held)
 
+    async def of_routes(self) -> dict[str, RouteSpending]:
+        """What routes with a budget cost so far, as the ledger knows it."""
+        found: dict[str, RouteSpending] = {}
+        for name, budget in self._routes.items():
+            try:
+                found[name] = RouteSpending(budget, await spent_micro_usd(self._ledger, budget, None, name))
+            except StoreAway:
+                found[name] = RouteSpending(budget, None)
+        return found
+
     def _bounds(self, principal: str, model: str) -> list[_Bound]:
-        key = self._keys.of(principal)
-        if key is None or (key.budget is None and not key.route_budgets):
-            return []
-        now = datetime.fromtimestamp(clock.wall_s(), UTC)
-        found = [self._bound(key.budget, principal, None, now)] if key.budget is not None else []
-        own = key.route_budgets.get(model)
-        return [*found, self._bound(own, principal, model, now)] if own is not None else found
+        key = self._keys.of(principal) if self._keys is not None else None
+        found: list[tuple[Budget | None, str | None, str | None]] = [(self._routes.get(model), None, model)]
+        if key is not None:
+            found += [(key.budget, principal, None), (key.route_budgets.get(model), principal, model)]
+        return [self._bound(budget, *of) for budget, *of in found if budget is not None]
 
-    def _bound(self, budget: Budget, principal: str, model: str | None, now: datetime) -> _Bound:
-        begun, end = _period(budget, now)
-        name = f"{self._prefix}{principal}:{model or ''}:{begun.date().isoformat()}:{budget.period}"
+    def _bound(self, budget: Budget, principal: str | None, model: str | None) -> _Bound:
+        begun, end = period(budget, datetime.fromtimestamp(clock.wall_s(), UTC))
+        name = f"{self._prefix}{principal or 'route'}:{model or ''}:{begun.date().isoformat()}:{budget.period}"
         each = "in all" if budget.period == "total" else f"each {budget.period}"
-        said = f"This key may spend {format_usd(budget.micro_usd)} {each}" + (f" on '{model}'" if model else "")
+        if principal is None:
+            said = f"'{model}' may cost {format_usd(budget.micro_usd)} {each} for all callers together"
+        else:
+            said = f"This key may spend {format_usd(budget.micro_usd)} {each}" + (f" on '{model}'" if model else "")
         quota = Quota(name, budget.micro_usd, KNOWN_S, refills=False, start=None)
-        return _Bound(quota, said, begun.timestamp(), end.timestamp() if end else None, model)
+        return _Bound(quota, said, begun.timestamp(), end.timestamp() if end else None, principal, model)
 
-    async def _told(self, bound: _Bound, principal: str) -> _Bound | None:
+    async def _told(self, bound: _Bound) -> _Bound | None:
         """With what was spent of it so far; None while that cannot be known."""
         try:
-            spent = await self._ledger.spent_micro_usd(bound.since_s, principal, bound.model)
+            spent = await self._ledger.spent_micro_usd(bound.since_s, bound.principal, bound.model)
         except StoreAway:
             return None
         return replace(bound, quota=replace(bound.quota, start=spent))
+
+
+async def spent_micro_usd(ledger: Ledger, budget: Budget, principal: str | None, model: str | None) -> int:
+    """What is spent of it in the period that is now. Raises StoreAway."""
+    begun, _ = period(budget, datetime.fromtimestamp(clock.wall_s(), UTC))
+    return await ledger.spent_micro_usd(begun.timestamp(), principal, model)
 
 
 def output_limit(members: dict[str, Raw]) -> int:
@@ -138,7 +177,7 @@ def _value(raw: Raw | None) -> object:
         return None
 
 
-def _period(budget: Budget, now: datetime) -> tuple[datetime, datetime | None]:
+def period(budget: Budget, now: datetime) -> tuple[datetime, datetime | None]:
     """The beginning and the end of the one that is now."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     match budget.period:
