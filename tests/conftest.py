@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.bucket import Bucket
     from tests.postgres import Postgres
     from tests.valkey import Valkey
 
@@ -71,6 +72,24 @@ def valkey() -> Iterator[Valkey]:
     server = Valkey()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Bucket]:
+    from tests.bucket import bucket
+
+    with bucket() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket of an S3 on this machine, and keys for it in the environment."""
+    from tests.bucket import KEYS
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return s3
 
 
 @pytest.fixture(scope="session")

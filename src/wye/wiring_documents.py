@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from wye.api.ask import AskPages
 from wye.api.documents import DocumentPages
@@ -11,7 +13,7 @@ from wye.api.files import FilePages
 from wye.api.sessions import SessionPages
 from wye.api.tools import ToolPages
 from wye.catalog.encoders import ENCODERS
-from wye.config.schema import Config
+from wye.config.schema import Config, StorageConfig
 from wye.config.sources import home_folder
 from wye.dialects.registry import DIALECTS
 from wye.drivers.disk.blobs import DiskBlobs
@@ -22,6 +24,7 @@ from wye.knowledge.library import Library
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.knowledge.reader import DocumentReader, LocalEmbedder
 from wye.knowledge.retrieve import Retriever
+from wye.ports.blobs import Blobs
 from wye.ports.encoders import Encoders
 from wye.ports.jobs import Jobs
 
@@ -29,14 +32,23 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 MiB = 1024 * 1024
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_MAX_OBJECT_MB = 5 * 1024
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
 RERANKER = next(card.id for card in ENCODERS.values() if card.kind == "reranker")
 
 
 def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
     """Files and documents, nothing of which is imported or opened before somebody asks, or work is left from before."""
-    home = Path(config.home) if config.home else home_folder(None, {})
+    home = home_of(config)
     file = home / "wye.db"
     storage, documents = config.storage, config.documents
+    bucket = bucket_of(storage)
+    if bucket is not None and documents.max_upload_mb > _MAX_OBJECT_MB:
+        raise ConfigError(
+            f"documents.max_upload_mb can be at most {_MAX_OBJECT_MB} where contents are objects of a bucket"
+        )
     models = [card.id for card in ENCODERS.values() if card.kind == "embedding"]
     if documents.embedding_model not in models:
         raise ConfigError(f"documents.embedding_model is one of {', '.join(models)}, not {documents.embedding_model!r}")
@@ -57,10 +69,10 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
         index = SqlIndex(database)
         embedder = LocalEmbedder(encoders, documents.embedding_model) if encoders is not None else None
         reranker = RERANKER if documents.rerank and encoders is not None else None
-        folder = Path(storage.blobs).expanduser() if storage.blobs else home / "blobs"
+        folder = home / "blobs" if bucket is not None else _folder_of(storage, home)
         return Library(
             SqlStore(database),
-            DiskBlobs(folder),
+            make_blobs(storage, home),
             _shared_jobs(url) if database.postgres else SqlJobs(database),
             DocumentReader(index, embedder),
             Retriever(index, embedder, encoders, reranker),
@@ -70,6 +82,45 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
         )
 
     return LibraryOnDemand(make, in_use=lambda: storage.url is not None or file.exists())
+
+
+def home_of(config: Config) -> Path:
+    return Path(config.home) if config.home else home_folder(None, {})
+
+
+def make_blobs(storage: StorageConfig, home: Path) -> Blobs:
+    """Raises ConfigError, MissingExtra. Nothing is opened before the first use."""
+    bucket = bucket_of(storage)
+    if bucket is None:
+        return DiskBlobs(_folder_of(storage, home))
+    try:
+        from wye.drivers.s3.blobs import S3Blobs  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtra("storage.blobs in a bucket", "s3") from None
+    return S3Blobs(*bucket, storage.blobs_endpoint_url)
+
+
+def bucket_of(storage: StorageConfig) -> tuple[str, str] | None:
+    """The bucket and prefix of `storage.blobs`; None where that is a folder. Raises ConfigError, which repeats nothing
+    of a URL that may hold a secret by mistake."""
+    endpoint = urlsplit(storage.blobs_endpoint_url or "")
+    if storage.blobs_endpoint_url is not None and (
+        endpoint.scheme not in ("http", "https") or not endpoint.hostname or "@" in endpoint.netloc
+    ):
+        raise ConfigError("storage.blobs_endpoint_url is a URL without credentials, as in http://minio.internal:9000")
+    if "://" not in (storage.blobs or ""):
+        if storage.blobs_endpoint_url is not None:
+            raise ConfigError("storage.blobs_endpoint_url is for a bucket: set storage.blobs to s3://BUCKET/PREFIX")
+        return None
+    scheme, _, place = (storage.blobs or "").partition("://")
+    bucket, _, prefix = place.rstrip("/").partition("/")
+    if scheme != "s3" or not _BUCKET.fullmatch(bucket) or (prefix and not _PREFIX.fullmatch(prefix)):
+        raise ConfigError("storage.blobs is a folder, or s3://BUCKET/PREFIX, without credentials")
+    return bucket, prefix
+
+
+def _folder_of(storage: StorageConfig, home: Path) -> Path:
+    return Path(storage.blobs).expanduser() if storage.blobs else home / "blobs"
 
 
 def _shared_jobs(url: URL) -> Jobs:

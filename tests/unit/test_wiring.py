@@ -218,3 +218,27 @@ def test_an_attached_server_is_asked_at_its_address_with_its_key() -> None:
 def test_an_attached_server_that_cannot_be_asked_is_told(section: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         engine_of({"attached": {"big": section}})
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ({"blobs": "s3://AK:secret@bucket"}, "s3://BUCKET/PREFIX, without credentials"),
+        ({"blobs": "s3://Bad_Name"}, "s3://BUCKET/PREFIX"),
+        ({"blobs": "s3://bucket/a/../b//"}, "s3://BUCKET/PREFIX"),
+        ({"blobs": "gs://secret-bucket"}, "s3://BUCKET/PREFIX"),
+        ({"blobs": "s3://bucket", "blobs_endpoint_url": "http://me:secret@host"}, "without credentials"),
+        ({"blobs": "s3://bucket", "blobs_endpoint_url": "minio-secret:9000"}, "http://minio.internal:9000"),
+        ({"blobs": "/srv", "blobs_endpoint_url": "http://minio:9000"}, "is for a bucket"),
+    ],
+)
+def test_a_place_of_files_that_makes_no_sense_is_refused(storage: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        wye.create_app({**NO_LOCAL, "storage": storage})
+    assert said in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_an_object_is_put_whole_and_has_a_largest_size() -> None:
+    with pytest.raises(ConfigError, match=r"documents.max_upload_mb can be at most 5120"):
+        wye.create_app({**NO_LOCAL, "storage": {"blobs": "s3://bucket"}, "documents": {"max_upload_mb": 5121}})

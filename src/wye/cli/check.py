@@ -11,6 +11,7 @@ import click
 from wye.cli.options import config_options
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError, UpstreamError
+from wye.ports.blobs import BlobsAway
 from wye.ports.transport import Clocks, Transport
 from wye.providers.upstream import UpstreamProvider
 
@@ -31,15 +32,16 @@ class Finding(NamedTuple):
 @click.option("--format", "shape", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @config_options
 def command(shape: str, config_file: Path | None, env_file: Path | None) -> None:
-    """Say whether the configuration is good and the providers can be reached.
+    """Say whether the configuration is good, and the providers and the place of files can be reached.
 
-    Connects to each provider that is in use, without spending a token. Exit status 1 when one cannot be used.
+    Connects to each provider that is in use, without spending a token; where storage.blobs is set, a small file is kept
+    there, read and deleted. Exit status 1 when one cannot be used.
     """
     from wye.config.load import load_config
     from wye.kernel.json import encode_text
 
     config = load_config(file=config_file, env_file=env_file)
-    findings = [*asyncio.run(_upstreams(config)), *_local_models(config)]
+    findings = [*asyncio.run(_upstreams(config)), *asyncio.run(_contents(config)), *_local_models(config)]
     if shape == "json":
         click.echo(encode_text([finding._asdict() for finding in findings]))
     else:
@@ -88,6 +90,31 @@ async def _upstream(config: Config, provider: UpstreamProvider, transport: Trans
     if provider.missing_key:
         return Finding(provider.name, where, key, "reached, but there is no key", False)
     return Finding(provider.name, where, key, "reached", True)
+
+
+async def _contents(config: Config) -> list[Finding]:
+    """Whether the place of files' contents takes one, gives it back and deletes it: all that will be done there."""
+    import tempfile
+
+    from wye.kernel.ids import new_id
+    from wye.wiring_documents import home_of, make_blobs
+
+    if not config.storage.blobs:
+        return []
+    key = new_id("check-")
+    blobs = make_blobs(config.storage, home_of(config))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder) / "probe"
+            probe.write_bytes(b"wye")
+            await blobs.put(key, probe)
+            await blobs.fetch(key, Path(folder))
+            await blobs.delete(key)
+    except BlobsAway as error:
+        return [Finding("storage", config.storage.blobs, "-", error.message, False)]
+    finally:
+        await blobs.close()
+    return [Finding("storage", config.storage.blobs, "-", "takes files, gives them back", True)]
 
 
 def _local_models(config: Config) -> list[Finding]:

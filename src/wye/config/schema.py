@@ -281,7 +281,10 @@ class StorageConfig(Setting):
     """`sqlite:///FILE`, or `postgresql://USER[:PASSWORD]@HOST[:PORT]/NAME`; by default DATABASE_URL, else the file
     `wye.db` in Wye's home folder. Tables are made at first use."""
     blobs: str | None = None
-    """The folder of the files' contents; by default `blobs` in Wye's home folder."""
+    """Where the files' contents are: a folder, or `s3://BUCKET[/PREFIX]` with the credentials that AWS's own tools
+    would find; by default the folder `blobs` in Wye's home folder."""
+    blobs_endpoint_url: str | None = None
+    """The address of an S3-compatible store that is not AWS's, as in `http://minio.internal:9000`."""
 
 
 class DocumentsConfig(Setting):

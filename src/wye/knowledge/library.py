@@ -64,6 +64,7 @@ class Library:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._jobs.close()
+        await self.blobs.close()
         await self.store.close()
 
     async def read(self, file: StoredFile) -> StoredDocument:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bucket import KEYS, Bucket
 from tests.integration.cli.conftest import Run, says
 from wye.testing.fake import FakeAnswer, FakeUpstream, json_body
 
@@ -136,3 +137,21 @@ def test_scripts_read_it_as_json(here: Run, folder: Path) -> None:
     found = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert found["p0"] == {"name": "p0", "where": up.url, "key": "sk-***", "state": "reached", "good": True}
     assert found["p1"]["good"] is False
+
+
+def test_the_place_of_files_is_tried(here: Run, folder: Path, bucket: Bucket) -> None:
+    def check(**storage: str) -> tuple[int, str]:
+        (folder / "wye.yaml").write_text(json.dumps({"storage": storage, "local": {"enabled": False}}))
+        done = here("check")
+        assert not any(key in done.stdout + done.stderr for key in KEYS.values())
+        return done.returncode, state_of(done.stdout, "storage").rstrip()
+
+    at = {"blobs_endpoint_url": bucket.endpoint_url}
+    status, told = check(blobs=f"s3://{bucket.name}/checked", **at)
+    assert (status, told.endswith("takes files, gives them back")) == (0, True)
+    assert [key for key in bucket.contents() if key.startswith("checked/")] == []
+    status, told = check(blobs="s3://no-such-bucket", **at)
+    assert (status, told.endswith("The bucket 'no-such-bucket' cannot be used: it is not there")) == (1, True)
+    (folder / "file").write_text("")
+    status, told = check(blobs=str(folder / "file"))
+    assert (status, "cannot be kept: " in told) == (1, True)

@@ -48,6 +48,9 @@ class DiskBlobs:
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
 
+    async def close(self) -> None:
+        """Nothing is open between operations."""
+
     def _path(self, key: str) -> Path:
         """Spread over folders by the end of the key, which is random: some file systems are slow with large ones."""
         return self._folder / key[-2:] / key
