@@ -12,6 +12,8 @@ from wye.api.documents import DocumentPages
 from wye.api.files import FilePages
 from wye.api.sessions import SessionPages
 from wye.api.tools import ToolPages
+from wye.api.vector_store_files import VectorStoreFilePages
+from wye.api.vector_stores import VectorStorePages
 from wye.catalog.encoders import ENCODERS
 from wye.config.schema import Config, StorageConfig
 from wye.config.sources import home_folder
@@ -138,5 +140,7 @@ def rooms_of(library: LibraryOnDemand, pipeline: Pipeline, answer_model: str | N
         "documents": DocumentPages(library),
         "sessions": SessionPages(library),
         "tools": ToolPages(),
+        "vector_stores": VectorStorePages(library),
+        "vector_store_files": VectorStoreFilePages(library),
         "ask": AskPages(library, pipeline, DIALECTS["openai_chat"], answer_model),
     }

@@ -34,20 +34,21 @@ async def read_object(request: Request) -> JsonObject:
 
 
 def asked_page(request: Request, *, default: int, most: int) -> Page:
-    """`limit`, `after` and `order`, as OpenAI's lists take them; Anthropic's `after_id`. One more is asked for than the
-    caller wants, so that `listed` can say whether there is more. Raises BadRequest."""
+    """`limit`, `after`, `before` and `order`, as OpenAI's lists take them; Anthropic's `after_id` and `before_id`. One
+    more is asked for than the caller wants, so that `listed` can say whether there is more. Raises BadRequest."""
     query = request.query_params
     limit, order = query.get("limit", str(default)), query.get("order", "desc")
     if not (limit.isdecimal() and limit.isascii() and len(limit) <= 5 and 1 <= int(limit) <= most):
         raise BadRequest(f"limit must be a number from 1 to {most}", param="limit")
     if order not in ("asc", "desc"):
         raise BadRequest("order must be 'asc' or 'desc'", param="order")
-    after = query.get("after") or query.get("after_id")
-    return Page(limit=int(limit) + 1, after=after, order="asc" if order == "asc" else "desc")
+    after, before = query.get("after") or query.get("after_id"), query.get("before") or query.get("before_id")
+    return Page(limit=int(limit) + 1, after=after, before=before, order="asc" if order == "asc" else "desc")
 
 
 def listed(page: Page, found: Sequence[JsonObject], name: str = "id") -> JsonObject:
     """https://platform.openai.com/docs/api-reference/files/list"""
-    data = found[: page.limit - 1]
+    wanted = page.limit - 1
+    data = found[-wanted:] if page.before is not None else found[:wanted]
     ends = {"first_id": data[0][name], "last_id": data[-1][name]} if data else {"first_id": None, "last_id": None}
     return {"object": "list", "data": data, **ends, "has_more": len(found) > len(data)}

@@ -77,6 +77,16 @@ class Library:
         await self._jobs.add(document.id)
         return document
 
+    async def read_again(self, document: StoredDocument) -> None:
+        """Have a document read that failed; what made it fail may be over."""
+        await self.store.documents.renew(document.id)
+        await self._jobs.add(document.id)
+
+    async def give_up(self, document: StoredDocument, reason: str) -> None:
+        """Have a document read no further."""
+        await self.store.documents.fail(document.id, reason)
+        await self._jobs.remove(document.id)
+
     async def delete_file(self, principal: str, file_id: str) -> StoredFile | None:
         """With its content and the documents made of it."""
         file = await self.store.files.delete(principal, file_id)

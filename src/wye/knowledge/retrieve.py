@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from wye.kernel.errors import CapacityError, OperatorError
 from wye.knowledge.words import telling_words
 from wye.ports.encoders import Encoders
@@ -20,9 +22,19 @@ RERANKED = 12
 """How many of the best are read together with the question: each costs 20 to 100 ms of a core."""
 _FUSION = 10
 """Reciprocal rank fusion (Cormack, Clarke, Büttcher, 2009). The larger, the less the first places are worth."""
-_WEIGHTS = (1.0, 0.5)
-"""Of meaning and of words. Of the 24 questions in tests/integration/test_retrieval_quality.py vectors alone answer 22
-among the first three, words alone 11, equal weights at 60 as in the paper 18, these 22, read once more 24."""
+
+
+class Ranking(msgspec.Struct, frozen=True):
+    """How passages are put in order."""
+
+    weights: tuple[float, float] = (1.0, 0.5)
+    """Of meaning and of words. Of the 24 questions in tests/integration/test_retrieval_quality.py vectors alone answer
+    22 among the first three, words alone 11, equal weights at 60 as in the paper 18, these 22, read once more 24."""
+    rerank: bool = True
+    """Whether the best are read once more."""
+
+
+USUAL = Ranking()
 
 
 class Embedder(Protocol):
@@ -45,14 +57,18 @@ class Retriever:
         self._encoders = encoders
         self._reranker = reranker
 
-    async def find(self, document_ids: Sequence[str], question: str, limit: int) -> list[tuple[Found, float]]:
+    async def find(
+        self, document_ids: Sequence[str], question: str, limit: int, ranking: Ranking = USUAL
+    ) -> list[tuple[Found, float]]:
         """The best passages first, each with how well it fits: from 0 to 1, comparable for one question."""
         if not document_ids:
             return []
         meant = await self._meant(document_ids, question)
-        said = await self._index.by_words(document_ids, " ".join(telling_words(question)) or question, CANDIDATES)
-        fused = _fused(meant, said)
-        if self._encoders is None or self._reranker is None:
+        said = await self._index.by_words(
+            document_ids, " ".join(telling_words(question)) or question, max(CANDIDATES, limit)
+        )
+        fused = _fused((meant, said), ranking.weights)
+        if self._encoders is None or self._reranker is None or not ranking.rerank:
             return fused[:limit]
         candidates = [found for found, _ in fused[: max(RERANKED, limit)]]
         return await self._reread(self._encoders, self._reranker, question, candidates, limit)
@@ -80,14 +96,14 @@ class Retriever:
         return [(found, 1 / (1 + 2.718281828459045 ** -max(-60.0, score))) for found, score in order[:limit]]
 
 
-def _fused(*rankings: list[Found]) -> list[tuple[Found, float]]:
+def _fused(rankings: Sequence[list[Found]], weights: Sequence[float]) -> list[tuple[Found, float]]:
     scores: dict[tuple[str, int], float] = {}
     found: dict[tuple[str, int], Found] = {}
-    for ranking, weight in zip(rankings, _WEIGHTS, strict=True):
+    for ranking, weight in zip(rankings, weights, strict=True):
         for place, one in enumerate(ranking, 1):
             key = (one.document_id, one.passage.number)
             found[key] = one
-            scores[key] = scores.get(key, 0.0) + weight / sum(_WEIGHTS) * (_FUSION + 1) / (_FUSION + place)
+            scores[key] = scores.get(key, 0.0) + weight / sum(weights) * (_FUSION + 1) / (_FUSION + place)
     return [(found[key], score) for key, score in sorted(scores.items(), key=lambda pair: -pair[1])]
 
 

@@ -24,10 +24,13 @@ class StoreAway(CapacityError):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of a list: those behind the element `after`, at most `limit`, by the time they were made."""
+    """Which part of a list: those behind the element `after`, or the last before `before`; at most `limit`, by the time
+    they were made."""
 
     limit: int = 20
     after: str | None = None
+    before: str | None = None
+    """Goes before `after`."""
     order: Order = "desc"
 
 
@@ -119,6 +122,10 @@ class Documents(Protocol):
         """The ids of anybody's documents that are neither ready nor failed, the oldest first."""
         ...
 
+    async def renew(self, document_id: str) -> None:
+        """One that failed is to be read again. Nothing happens to any other."""
+        ...
+
     async def progress(self, document_id: str, percent: int) -> None:
         """It is being read, and so much is done. Nothing happens to one that is ready, failed or gone."""
         ...
@@ -138,6 +145,18 @@ class Documents(Protocol):
         ...
 
 
+Attributes = Mapping[str, str | float | bool]
+"""What a caller says of a document in a collection, to search by."""
+
+MemberStatus = Literal["in_progress", "completed", "failed", "cancelled"]
+_MEMBER_STATUS: dict[Status, MemberStatus] = {
+    "uploaded": "in_progress",
+    "processing": "in_progress",
+    "ready": "completed",
+    "failed": "failed",
+}
+
+
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """Documents that are asked together: OpenAI's vector store."""
 
@@ -146,6 +165,17 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_s: float
     metadata: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    description: str | None = None
+    expires_days: int | None = None
+    """After so many days in which nobody used it, it is asked no longer."""
+    active_s: float | None = None
+    """When it was used last; None for never."""
+
+    @property
+    def expires_s(self) -> float | None:
+        if self.expires_days is None:
+            return None
+        return (self.active_s or self.created_s) + self.expires_days * 86_400
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +183,41 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     document: StoredDocument
     added_s: float
-    attributes: dict[str, str | float | bool] = msgspec.field(default_factory=dict[str, str | float | bool])
+    attributes: Attributes = msgspec.field(default_factory=dict[str, str | float | bool])
+    cancelled: bool = False
+    """Whether it was called back while it was being read: it stays listed, and is not asked."""
+
+    @property
+    def status(self) -> MemberStatus:
+        return "cancelled" if self.cancelled else _MEMBER_STATUS[self.document.status]
+
+
+class Tally(msgspec.Struct):
+    """How many documents of a collection are how far, and the size of those that can be asked."""
+
+    in_progress: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    bytes: int = 0
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents that came into a collection together. One that comes again is of its latest batch alone."""
+
+    id: str
+    collection_id: str
+    created_s: float
+    cancelled: bool = False
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A document that can be asked, as a search needs it."""
+
+    document_id: str
+    file_id: str
+    filename: str
+    attributes: Attributes
 
 
 class Collections(Protocol):
@@ -166,7 +230,11 @@ class Collections(Protocol):
     async def list(self, principal: str, page: Page) -> list[Collection]: ...
 
     async def update(self, collection: Collection) -> bool:
-        """Its name and metadata. False when it is gone."""
+        """What its owner says of it. False when it is gone."""
+        ...
+
+    async def touch(self, collection_id: str, at_s: float) -> None:
+        """It was used."""
         ...
 
     async def delete(self, principal: str, collection_id: str) -> bool:
@@ -174,15 +242,50 @@ class Collections(Protocol):
         ...
 
     async def put(
-        self, collection_id: str, document_id: str, attributes: Mapping[str, str | float | bool] | None = None
+        self,
+        collection_id: str,
+        document_id: str,
+        attributes: Attributes | None = None,
+        batch_id: str | None = None,
     ) -> None:
-        """Add a document; one that is in it gets the new attributes."""
+        """Add a document; one that is in it gets the new attributes, and is as if it had just come."""
+        ...
+
+    async def describe(self, collection_id: str, document_id: str, attributes: Attributes) -> bool:
+        """Give a document new attributes. False when it is not in the collection."""
         ...
 
     async def remove(self, collection_id: str, document_id: str) -> bool: ...
 
     async def members(self, collection_id: str) -> list[Member]:
         """In the order they were added."""
+        ...
+
+    async def page(
+        self, collection_id: str, page: Page, status: MemberStatus | None = None, batch_id: str | None = None
+    ) -> list[Member]:
+        """A part of its members, known to `page` by the ids of their files."""
+        ...
+
+    async def member(self, collection_id: str, file_id: str) -> Member | None: ...
+
+    async def tallies(self, collection_ids: Sequence[str]) -> dict[str, Tally]:
+        """Of every one of these collections."""
+        ...
+
+    async def sources(self, collection_ids: Sequence[str]) -> list[Source]:
+        """What can be asked in any of these collections; a document in several as it is in one of them."""
+        ...
+
+    async def add_batch(self, batch: Batch) -> None: ...
+
+    async def batch(self, collection_id: str, batch_id: str) -> Batch | None: ...
+
+    async def tally_of_batch(self, batch_id: str) -> Tally: ...
+
+    async def cancel(self, batch_id: str) -> list[StoredDocument]:
+        """Call back those of a batch that are not read yet. Tells which of them nobody else waits for: they are in no
+        other collection."""
         ...
 
 

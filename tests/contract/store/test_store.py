@@ -11,7 +11,6 @@ from wye.drivers.sql.database import Database
 from wye.drivers.sql.store import SqlStore
 from wye.kernel import clock
 from wye.ports.store import (
-    Collection,
     Message,
     Page,
     Passage,
@@ -87,6 +86,9 @@ async def test_a_list_is_told_in_pages(store: SqlStore, order: Any, names: list[
         found += [file.id for file in page]
         after = found[-1]
     assert found == names
+    for place, page in ((4, names[2:4]), (2, names[:2]), (1, names[:1]), (0, [])):
+        before = names[place]
+        assert [file.id for file in await store.files.list("me", Page(limit=2, before=before, order=order))] == page
     assert await store.files.list("me", Page(after="other", order=order)) == []
     assert await store.files.list("me", Page(after=found[-1], order=order)) == []
 
@@ -202,37 +204,6 @@ async def test_what_is_asked_of_documents_of_others_is_not_kept_with_them(store:
     await store.questions.add(asked)
     assert await store.questions.of_document("me", "doc-1", Page()) == []
     assert await store.questions.of_document("you", "doc-1", Page()) == []
-
-
-async def test_collections_hold_documents(store: SqlStore) -> None:
-    first, second = await kept(store, "doc-1"), await kept(store, "doc-2")
-    collection = Collection(id="vs-1", principal="me", name="books", created_s=1.0, metadata={"k": "v"})
-    newer = Collection(id="vs-2", principal="me", name="books", created_s=2.0)
-    for made in (collection, newer):
-        await store.collections.add(made)
-    assert await store.collections.get("me", "vs-1") == collection
-    assert await store.collections.get("me", "books") == newer
-    assert await store.collections.get("you", "vs-1") is None
-    assert await store.collections.list("me", Page(order="asc")) == [collection, newer]
-    renamed = replace(collection, name="papers", metadata={})
-    assert await store.collections.update(renamed)
-    assert not await store.collections.update(replace(renamed, principal="you", name="mine"))
-    assert await store.collections.get("me", "papers") == renamed
-
-    await store.collections.put("vs-1", "doc-1")
-    await store.collections.put("vs-1", "doc-2", {"year": 2026.0})
-    await store.collections.put("vs-1", "doc-1", {"new": True, "text": "a"})
-    assert [(m.document, m.attributes) for m in await store.collections.members("vs-1")] == [
-        (first, {"new": True, "text": "a"}),
-        (second, {"year": 2026.0}),
-    ]
-    assert await store.collections.remove("vs-1", "doc-1")
-    assert not await store.collections.remove("vs-1", "doc-1")
-    await store.documents.delete("me", "doc-2")
-    assert await store.collections.members("vs-1") == []
-    assert not await store.collections.delete("you", "vs-1")
-    assert await store.collections.delete("me", "vs-1")
-    assert await store.documents.get("me", "doc-1") == first
 
 
 async def test_a_session_is_its_owners_until_its_time_is_over(store: SqlStore) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, Select, delete, insert, select, update
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.files import FIELDS as FILE_FIELDS
 from wye.drivers.sql.files import file_of
-from wye.drivers.sql.paging import paged
+from wye.drivers.sql.paging import fetch_page
 from wye.drivers.sql.questions import forget_questions
 from wye.drivers.sql.tables import documents, files
 from wye.drivers.sql.tables import passages as rows_of_passages
@@ -54,9 +54,9 @@ class SqlDocuments:
         return document_of(row) if row else None
 
     async def list(self, principal: str, page: Page) -> list[StoredDocument]:
+        query, row = select_documents().where(documents.c.principal == principal), documents.c
         async with self._database.read() as connection:
-            rows = await connection.execute(paged(select_documents(), documents, page, principal))
-            return [document_of(row) for row in rows.mappings()]
+            return [document_of(found) for found in await fetch_page(connection, query, page, row.created_s, row.id)]
 
     async def delete(self, principal: str, document_id: str) -> StoredDocument | None:
         this = (documents.c.id == document_id, documents.c.principal == principal)
@@ -79,6 +79,12 @@ class SqlDocuments:
         query = select(documents.c.id).where(documents.c.status.in_(UNFINISHED))
         async with self._database.read() as connection:
             return list(await connection.scalars(query.order_by(documents.c.created_s).limit(limit)))
+
+    async def renew(self, document_id: str) -> None:
+        this = (documents.c.id == document_id, documents.c.status == "failed")
+        anew = {"status": "uploaded", "progress": 0, "error": None, "updated_s": clock.wall_s()}
+        async with self._database.write() as connection:
+            await connection.execute(update(documents).where(*this).values(anew))
 
     async def progress(self, document_id: str, percent: int) -> None:
         await self._update(document_id, status="processing", progress=percent)

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import RowMapping, delete, insert, or_, select
 
 from wye.drivers.sql.database import Database
-from wye.drivers.sql.paging import paged
+from wye.drivers.sql.paging import fetch_page
 from wye.drivers.sql.questions import forget_questions
 from wye.drivers.sql.tables import documents, files
 from wye.kernel import clock
@@ -32,11 +32,10 @@ class SqlFiles:
         return file_of(row) if row else None
 
     async def list(self, principal: str, page: Page, purpose: str | None = None) -> list[StoredFile]:
-        query = paged(select(files).where(_is_valid()), files, page, principal)
-        if purpose is not None:
-            query = query.where(files.c.purpose == purpose)
+        query, row = select(files).where(files.c.principal == principal, _is_valid()), files.c
+        only = () if purpose is None else (row.purpose == purpose,)
         async with self._database.read() as connection:
-            return [file_of(row) for row in (await connection.execute(query)).mappings()]
+            return [file_of(found) for found in await fetch_page(connection, query, page, row.created_s, row.id, *only)]
 
     async def delete(self, principal: str, file_id: str) -> StoredFile | None:
         query = delete(files).where(files.c.id == file_id, files.c.principal == principal).returning(files)

@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wye.drivers.sql.database import Database
-from wye.drivers.sql.paging import paged
+from wye.drivers.sql.paging import fetch_page
 from wye.drivers.sql.tables import asked, documents, questions
 from wye.ports.store import Page, Question
 
@@ -36,9 +36,11 @@ class SqlQuestions:
 
     async def of_document(self, principal: str, document_id: str, page: Page) -> list[Question]:
         about = select(asked.c.question_id).where(asked.c.document_id == document_id)
-        query = paged(select(questions).where(questions.c.id.in_(about)), questions, page, principal)
+        theirs = (questions.c.principal == principal, questions.c.id.in_(about))
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
+            rows = await fetch_page(
+                connection, select(questions).where(*theirs), page, questions.c.created_s, questions.c.id
+            )
             links = (
                 select(asked).where(asked.c.question_id.in_([row["id"] for row in rows])).order_by(asked.c.document_id)
             )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, delete, insert, select, update
 
 from wye.drivers.sql.database import Database
-from wye.drivers.sql.paging import paged
+from wye.drivers.sql.paging import fetch_page
 from wye.drivers.sql.tables import messages as rows_of_messages
 from wye.drivers.sql.tables import sessions
 from wye.kernel import clock
@@ -39,9 +39,9 @@ class SqlSessions:
         return _session_of(row) if row else None
 
     async def list(self, principal: str, page: Page) -> list[Session]:
+        query, row = select(sessions).where(sessions.c.principal == principal, _is_valid()), sessions.c
         async with self._database.read() as connection:
-            rows = await connection.execute(paged(select(sessions).where(_is_valid()), sessions, page, principal))
-            return [_session_of(row) for row in rows.mappings()]
+            return [_session_of(found) for found in await fetch_page(connection, query, page, row.created_s, row.id)]
 
     async def delete(self, principal: str, session_id: str) -> bool:
         this = (sessions.c.id == session_id, sessions.c.principal == principal, _is_valid())

@@ -101,6 +101,9 @@ collections = Table(
     Column("name", NAME, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("created_s", Double, nullable=False),
+    Column("description", Text),
+    Column("expires_days", Integer),
+    Column("active_s", Double),
     Index(None, "principal", "created_s", "id"),
 )
 
@@ -111,8 +114,21 @@ members = Table(
     _belongs_to("documents.id", primary_key=True),
     Column("attributes", Text, nullable=False),
     Column("added_s", Double, nullable=False),
+    Column("batch_id", ID, index=True),
+    Column("cancelled_s", Double),
     Index(None, "document_id"),
 )
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", ID, primary_key=True),
+    _belongs_to("collections.id"),
+    Column("created_s", Double, nullable=False),
+    Column("cancelled_s", Double),
+    Index(None, "collection_id"),
+)
+"""Documents that came into a collection together."""
 
 questions = Table(
     "questions",
