@@ -22,7 +22,7 @@ Failed = Callable[[str, str], Awaitable[None]]
 
 class Jobs(Protocol):
     async def add(self, subject: str) -> None:
-        """Have the work done on a subject; once, however often it is added before it is begun. Durable when this
+        """Have the work done on a subject; once, however often it is added before it is done. Durable when this
         returns. Raises StoreAway."""
         ...
 

@@ -178,6 +178,20 @@ async def test_what_may_pass_passes(make: Make) -> None:
     assert (seen.tried, seen.failed) == (["a"] * 3, [])
 
 
+async def test_what_is_added_again_while_it_is_done_is_not_done_twice(make: Make) -> None:
+    async def work(subject: str) -> None:
+        await jobs.add(subject)
+        if len(seen.tried) < 3:
+            raise OSError
+
+    jobs, seen = make(), Seen(work)
+    await jobs.add("a")
+    async with running(jobs, seen):
+        await until(lambda: bool(seen.done))
+        await asyncio.sleep(0.6)  # longer than a lease
+    assert (seen.tried, seen.failed) == (["a"] * 3, [])
+
+
 async def test_what_a_dead_process_had_begun_is_begun_anew(make: Make) -> None:
     async def never(_: str) -> None:
         await asyncio.Event().wait()

@@ -55,6 +55,19 @@ def statuses(url: str) -> list[str]:
     return [document["status"] for document in listed]
 
 
+def rows(url: str, query: str) -> list[Any]:
+    if url.startswith("sqlite"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            return connection.execute(query).fetchall()
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def documents(url: str) -> dict[str, tuple[str, float]]:
+    """Each one's status, and when it was last touched."""
+    return {name: (status, at) for name, status, at in rows(url, "SELECT id, status, updated_s FROM documents")}
+
+
 def stop(worker: Worker) -> tuple[int, str]:
     worker.send_signal(signal.SIGTERM)
     _, logged = worker.communicate(timeout=DEADLINE_S)
@@ -73,21 +86,29 @@ def read_by(logged: str) -> set[str]:
     return {line.split("INFO ")[1].split(":")[0] for line in logged.splitlines() if "is ready" in line}
 
 
-def test_a_server_that_is_killed_goes_on_when_it_starts_again(serve: Serve, folder: Path) -> None:
-    Path("wye.yaml").write_text(WITHOUT_MODELS)
+@pytest.mark.timeout(4 * DEADLINE_S)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_of_fifty_documents_none_is_lost_or_read_twice_when_the_server_is_killed(
+    database: str, serve: Serve, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgres_url") if database == "postgres" else f"sqlite:///{folder}/wye.db"
+    Path("wye.yaml").write_text(f'{WITHOUT_MODELS}storage: {{url: "{url}"}}\n')
     server = serve()
-    made = upload(server.url, 5)
-    wire.until(lambda: "ready" in statuses(server.url), DEADLINE_S)
+    made = upload(server.url, 50)
+    wire.until(lambda: statuses(server.url).count("ready") > 2, DEADLINE_S)
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
+    before = documents(url)
+    assert 2 < sum(status == "ready" for status, _ in before.values()) < 50
     with WyeServer(folder / "wye.yaml") as again:
-        wire.until(lambda: statuses(again.url) == ["ready"] * 5, DEADLINE_S)
-    with sqlite3.connect(folder / "home" / "wye.db") as database:
-        passages = database.execute("SELECT document_id, text FROM passages").fetchall()
-        assert {name for name, _ in passages} == set(made)
-        for name in made:
-            text = " ".join(text for of, text in passages if of == name)
-            assert re.findall(r"line (\d+)", text) == [str(line) for line in range(60)]
+        wire.until(lambda: statuses(again.url) == ["ready"] * 50, 2 * DEADLINE_S)
+    after = documents(url)
+    assert set(after) == set(made)
+    assert all(after[name] == known for name, known in before.items() if known[0] == "ready"), "it was read again"
+    read = rows(url, "SELECT document_id, text FROM passages ORDER BY id")
+    for name in made:
+        text = " ".join(text for of, text in read if of == name)
+        assert re.findall(r"line (\d+)", text) == [str(line) for line in range(60)]
 
 
 def test_workers_share_what_a_server_leaves_to_them(

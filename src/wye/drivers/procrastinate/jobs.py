@@ -47,6 +47,8 @@ class ProcrastinateJobs:
     async def add(self, subject: str) -> None:
         try:
             await self._open()
+            if await self._app.job_manager.list_jobs_async(queueing_lock=subject, status=Status.DOING.value):
+                return  # a second one would be in its way if it must be begun anew
             with suppress(AlreadyEnqueued):
                 await self._task.configure(queueing_lock=subject, lock=subject).defer_async(subject=subject)
         except (ConnectorException, psycopg.Error) as error:
@@ -55,9 +57,7 @@ class ProcrastinateJobs:
     async def remove(self, subject: str) -> None:
         try:
             await self._open()
-            manager = self._app.job_manager
-            for job in await manager.list_jobs_async(queueing_lock=subject, status=Status.TODO.value):
-                await manager.cancel_job_by_id_async(cast(int, job.id), delete_job=True)
+            await self._cancel(subject)
         except (ConnectorException, psycopg.Error) as error:
             raise _away(error) from None
 
@@ -73,6 +73,8 @@ class ProcrastinateJobs:
                 log.warning(
                     "Documents are not read while the database is away: %s", type(errors.exceptions[0]).__name__
                 )
+            if _is_cancelled():
+                raise asyncio.CancelledError
             await asyncio.sleep(_LOOKED_S)
 
     async def close(self) -> None:
@@ -97,11 +99,17 @@ class ProcrastinateJobs:
             delete_jobs="always",
         )
 
+    async def _cancel(self, subject: str) -> None:
+        manager = self._app.job_manager
+        for job in await manager.list_jobs_async(queueing_lock=subject, status=Status.TODO.value):
+            await manager.cancel_job_by_id_async(cast(int, job.id), delete_job=True)
+
     async def _rescue(self) -> None:
         manager = self._app.job_manager
         while True:
             for job in await manager.get_stalled_jobs(seconds_since_heartbeat=_DEAD_S):
                 log.warning("%s: its worker died, it is begun anew", job.task_kwargs.get("subject"))
+                await self._cancel(cast(str, job.queueing_lock))  # added in the moment when this one was begun
                 await manager.retry_job(job)
             await asyncio.sleep(_HEARTBEAT_S)
 
@@ -136,6 +144,12 @@ async def _make_tables(url: str) -> None:
         found = await (await connection.execute("SELECT to_regclass('procrastinate_jobs')")).fetchone()
         if found == (None,):
             await connection.execute(cast(Any, SchemaManager.get_schema()))
+
+
+def _is_cancelled() -> bool:
+    """Of a cancelled group whose members fail on their way out, only the failures are told."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _away(error: Exception) -> StoreAway:
