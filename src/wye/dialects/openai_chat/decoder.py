@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,9 +10,7 @@ from wye.canon.events import (
     ArgumentsDelta,
     Aside,
     CitationDelta,
-    End,
     Event,
-    Failure,
     Finish,
     OpaqueDelta,
     PartEnd,
@@ -23,7 +20,6 @@ from wye.canon.events import (
     Start,
     TextDelta,
     ThinkingDelta,
-    UsageReport,
 )
 from wye.canon.extras import extras_of
 from wye.canon.parts import Audio, Part, Refusal, Text, Thinking
@@ -32,123 +28,12 @@ from wye.dialects.openai_chat.name import NAME
 from wye.dialects.openai_chat.reasoning import extend, is_piece, take_details, take_text
 from wye.dialects.openai_chat.response import take_citations, take_finish, take_logprobs
 from wye.dialects.openai_chat.tools import decode_tool_call
-from wye.dialects.openai_errors import holds_error, refusal
-from wye.dialects.openai_usage import decode_usage
-from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
+from wye.dialects.openai_chunks import REPEATED, ChunkDecoder
 from wye.kernel.fields import take
 from wye.kernel.ids import new_id
-from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, type_name
-from wye.kernel.sse import Frame, SseDecoder
+from wye.kernel.json import JsonObject, as_list, as_object
 
-# Members of every chunk, known from the first. `obfuscation` is padding against traffic analysis: it means nothing.
-_REPEATED = frozenset(
-    {"id", "object", "created", "model", "choices", "service_tier", "system_fingerprint", "usage", "obfuscation"}
-)
 _PLAIN_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
-
-
-class Decoder:
-    """Implements `dialects.dialect.StreamDecoder`."""
-
-    def __init__(self, adapt: Callable[[JsonObject], JsonObject] | None = None) -> None:
-        """`adapt` makes OpenAI's chunk of one whose members have other names."""
-        self._sse = SseDecoder()
-        self._adapt = adapt
-        self._started = False
-        self._over = False
-        self._told: JsonObject = {}
-        self._choices: dict[int, _Choice] = {}
-
-    def feed(self, chunk: bytes) -> list[Event]:
-        if self._over:
-            return []
-        try:
-            frames = self._sse.feed(chunk)
-        except UpstreamError as error:
-            return self._fail([], error)
-        return self.read(frames)
-
-    def close(self) -> list[Event]:
-        events = self.read(self._sse.close())
-        return events if self._over else self._end(events)
-
-    def read(self, frames: list[Frame]) -> list[Event]:
-        """The events of frames that came in any other framing."""
-        events: list[Event] = []
-        for frame in frames:
-            if self._over:
-                break
-            if frame.data == b"[DONE]":
-                # The upstream says itself that this is all; some never give a reason.
-                for choice in self._choices.values():
-                    choice.finish(events)
-                return self._end(events)
-            try:
-                value = decode(frame.data)
-            except JsonError as error:
-                return self._fail(events, BadAnswer(f"The upstream sent a stream frame that is not JSON: {error}"))
-            chunk = as_object(value)
-            if chunk is None:
-                return self._fail(events, BadAnswer(f"The upstream sent {type_name(value)} where a chunk should be"))
-            if frame.event == "error" or holds_error(chunk):
-                return self._fail(events, refusal(chunk))
-            self._chunk(chunk if self._adapt is None else self._adapt(chunk), events)
-        return events
-
-    def _fail(self, events: list[Event], error: UpstreamError) -> list[Event]:
-        self._over = True
-        return [*events, Failure(error)]
-
-    def _end(self, events: list[Event]) -> list[Event]:
-        if not self._choices or not all(choice.finished for choice in self._choices.values()):
-            return self._fail(events, StreamCut("The upstream ended the stream before the answer was complete"))
-        self._over = True
-        events.append(End())
-        return events
-
-    def _chunk(self, chunk: JsonObject, events: list[Event]) -> None:
-        choices = as_list(chunk.get("choices")) or ()
-        if not self._started:
-            if not choices and not chunk.get("id"):
-                # Azure first tells how it filtered the prompt, in a chunk that does not yet name the answer.
-                self._told.update((name, value) for name, value in chunk.items() if name not in _REPEATED)
-                return
-            self._begin(chunk, events)
-        elif not chunk.keys() <= _REPEATED:
-            self._aside(chunk, events)
-        for position, value in enumerate(choices):
-            members = as_object(value)
-            if members is None:
-                continue
-            index = members.get("index")
-            index = index if isinstance(index, int) else position
-            choice = self._choices.get(index)
-            if choice is None:
-                choice = self._choices[index] = _Choice(index)
-            choice.read(members, events)
-        usage = chunk.get("usage")
-        if usage is not None and (figures := as_object(usage)):
-            events.append(UsageReport(decode_usage(figures, NAME)))
-
-    def _begin(self, chunk: JsonObject, events: list[Event]) -> None:
-        self._started = True
-        left = {**self._told, **chunk}
-        for name in ("choices", "usage", "obfuscation"):
-            left.pop(name, None)
-        if left.get("object") == "chat.completion.chunk":
-            del left["object"]
-        identity, model, created = take(left, "id", str), take(left, "model", str), take(left, "created", int)
-        tier = take(left, "service_tier", str)
-        self._told = left
-        events.append(
-            Start(identity or new_id("chatcmpl-"), model or "", created, None, tier, extras_of(NAME, dict(left)))
-        )
-
-    def _aside(self, chunk: JsonObject, events: list[Event]) -> None:
-        news = {name: value for name, value in chunk.items() if name not in _REPEATED and self._told.get(name) != value}
-        if news:
-            self._told.update(news)
-            events.append(Aside({NAME: news}))
 
 
 class _Choice:
@@ -342,3 +227,17 @@ class _Choice:
         if isinstance(index, int):
             self._calls[index] = at
         return True
+
+
+class Decoder(ChunkDecoder):
+    name = NAME
+    repeated = REPEATED | {"service_tier"}
+    choice = _Choice
+
+    def begin(self, left: JsonObject) -> Start:
+        if left.get("object") == "chat.completion.chunk":
+            del left["object"]
+        identity, model, created = take(left, "id", str), take(left, "model", str), take(left, "created", int)
+        tier = take(left, "service_tier", str)
+        extras = extras_of(NAME, dict(left))
+        return Start(identity or new_id("chatcmpl-"), model or "", created, None, tier, extras)
