@@ -40,7 +40,7 @@ class Exchange(msgspec.Struct):
     """None until the body has been looked at."""
     request: ChatRequest | None = None
     """The canonical form, once somebody has asked for it."""
-    members: dict[str, Raw] = msgspec.field(default_factory=dict[str, Raw])
+    members: dict[str, Raw] = {}
     """The body's top level, not decoded further."""
     continues: str | None = None
     """The id of an earlier answer whose words now stand in the body in its place."""
@@ -66,7 +66,7 @@ class Exchange(msgspec.Struct):
 
     queue_position: bytes | None = None
     """Where in the queue of a local model, here or behind another Wye, the call has waited."""
-    answer_headers: dict[bytes, bytes] = msgspec.field(default_factory=dict[bytes, bytes])
+    answer_headers: dict[bytes, bytes] = {}
     """What the caller's dialect says of the answer beside its body."""
     cache: str | None = None
     """`hit`, `miss`, `join` or `bypass`, on routes with a cache."""

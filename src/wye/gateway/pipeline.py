@@ -81,7 +81,7 @@ class Pipeline:
         elif not exchange.model:  # else the path has named it
             exchange.model = model_of(members, self._default_model)
         if exchange.stream is None:
-            exchange.stream = stream_of(members)
+            exchange.stream = "stream" in members and stream_of(members)
         control = None
         if "cache" in members or "extra_body" in members:
             control = take_control(members)
@@ -91,7 +91,8 @@ class Pipeline:
             self.auth.allow(exchange.principal, "chat", panel.name)
         if attached.MEMBER in members and self._files is not None and not self.router.is_of_another_wye(exchange.model):
             await attached.attach(exchange, self._files)
-        await self.settlement.begin(exchange)
+        if not self.settlement.begin_at_once(exchange):
+            await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         later = False
         try:
@@ -100,7 +101,8 @@ class Pipeline:
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
-            await self.settlement.fund(exchange, route)
+            if self.settlement.funds:
+                await self.settlement.fund(exchange, route)
             if remembers and self.conversations.begins_in_background(exchange, route):
                 queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
                 later = True
@@ -145,10 +147,10 @@ class Pipeline:
         finally:
             self.settlement.end(exchange, answer.usage if answer else None, failed=answer is None)
 
-    async def _answer(self, exchange: Exchange, route: Route, control: CacheControl | None) -> Whole | Stream:
+    def _answer(self, exchange: Exchange, route: Route, control: CacheControl | None) -> Awaitable[Whole | Stream]:
         if route.cache is None:
-            return await self._first(exchange, route)
-        return await self.cache.answer(exchange, route, route.cache, control)
+            return self._first(exchange, route)
+        return self.cache.answer(exchange, route, route.cache, control)
 
     def finish(self, exchange: Exchange, stream: Stream) -> None:
         """Let the upstream go and settle with what was seen: at the end, after an error, when the caller has left."""

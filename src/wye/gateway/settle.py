@@ -48,6 +48,8 @@ class Settlement:
     ) -> None:
         self._limiter = limiter
         self._budgets = budgets
+        self.funds = budgets is not None
+        """Whether `fund` may have something to do."""
         self._bookkeeper = bookkeeper
         self._telemetry = telemetry
         self.running = 0
@@ -68,9 +70,20 @@ class Settlement:
 
     async def begin(self, exchange: Exchange) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""
-        if self._limiter is not None:
+        if not self.begin_at_once(exchange):
+            assert self._limiter is not None, "nothing else is waited for"
             exchange.reservation = await self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
+            self.running += 1
+
+    def begin_at_once(self, exchange: Exchange) -> bool:
+        """`begin` where nobody must be waited for; False where somebody must, and then nothing is begun."""
+        limiter = self._limiter
+        if limiter is not None:
+            if limiter.shared:
+                return False
+            exchange.reservation = limiter.reserve_here(exchange.principal, len(exchange.body) // 4)
         self.running += 1
+        return True
 
     async def fund(self, exchange: Exchange, route: Route, max_tokens: int | None = None) -> None:
         """Reserve money for a call that is begun, whose answer may be so long; None leaves that to the request's own
@@ -102,13 +115,15 @@ class Settlement:
 
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
-        if self._limiter is not None and exchange.reservation is not None:
+        reservation = exchange.reservation
+        if reservation is not None and self._limiter is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
-            spent = usage.total_tokens if usage is not None else exchange.reservation.tokens
+            spent = usage.total_tokens if usage is not None else reservation.tokens
             if exchange.cache in ("hit", "join"):
                 spent = 0  # the answer is paid for
-            self._limiter.settle(exchange.reservation, spent)
-        self.pay(exchange, usage, failed=failed)
+            self._limiter.settle(reservation, spent)
+        if self.funds or self._bookkeeper is not None:
+            self.pay(exchange, usage, failed=failed)
         if exchange.trace:
             self._tell(exchange, usage, failed)
         if exchange.serving is not None:
@@ -134,10 +149,11 @@ class Settlement:
         serving = exchange.serving
         if serving is None:
             return  # a panel: its members are settled one by one
+        now_s = clock.monotonic_s()
         serving.health.end()
         if failed:
-            serving.health.failed(StreamCut("an answer broke off"), clock.monotonic_s())
-        serving.meter.add(usage, clock.monotonic_s() - exchange.started_s, failed)
+            serving.health.failed(StreamCut("an answer broke off"), now_s)
+        serving.meter.add(usage, now_s - exchange.started_s, failed)
 
     def _attempted(self, exchange: Exchange, deployment: Deployment, began_s: float, error: WyeError) -> None:
         if self._telemetry:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 
-def wall_s() -> float:
-    """Seconds since 1970, for people and protocols."""
-    return time.time()  # noqa: TID251 - the door itself
+wall_s: Callable[[], float] = time.time  # noqa: TID251 - the door itself
+"""Seconds since 1970, for people and protocols."""
 
-
-def monotonic_s() -> float:
-    """Seconds on a clock that never goes back, for durations and deadlines. The same clock as the event loop's."""
-    return time.monotonic()  # noqa: TID251 - the door itself
+monotonic_s: Callable[[], float] = time.monotonic  # noqa: TID251 - the door itself
+"""Seconds on a clock that never goes back, for durations and deadlines. The same clock as the event loop's."""
 
 
 def unix_s() -> int:

@@ -11,7 +11,7 @@ _source = random.Random(_random.getrandbits(256))  # noqa: S311 - ids need to be
 
 def new_id(prefix: str) -> str:
     """`prefix` and 128 random bits in hex: `chatcmpl-4f...`."""
-    return f"{prefix}{_source.getrandbits(128):032x}"
+    return prefix + _source.getrandbits(128).to_bytes(16, "big").hex()
 
 
 def reseed() -> None:

@@ -6,6 +6,7 @@ https://en.wikipedia.org/wiki/Leaky_bucket#As_a_meter
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from wye.kernel import clock
 from wye.ports.quota import Grant, Quota
@@ -19,25 +20,25 @@ class _Use:
     __slots__ = ("held", "leaked_s", "limit", "rate", "spent", "until_s", "window_s")
 
     def __init__(self, quota: Quota, now_s: float) -> None:
-        self.limit = quota.limit
+        self.limit = float(quota.limit)
         self.window_s = quota.window_s
         self.rate = quota.limit / quota.window_s if quota.refills else 0.0
         """What comes back in a second."""
         self.spent = float(quota.start or 0)
         self.held: dict[str, int] = {}
         self.leaked_s = now_s
-        self.until_s = now_s + quota.window_s
+        self.until_s = inf if quota.refills else now_s + quota.window_s
+        """When it is forgotten; one that refills is forgotten when nothing of it is in use."""
 
-    def leak(self, now_s: float) -> None:
+    def leak(self, now_s: float) -> float:
+        """What is spent of one that refills, less what has come back since it was looked at."""
         spent = self.spent - (now_s - self.leaked_s) * self.rate
-        self.spent = spent if spent > 0 else 0.0
+        self.spent = spent = spent if spent > 0.0 else 0.0
         self.leaked_s = now_s
+        return spent
 
-    def spend(self, amount: int, now_s: float) -> None:
-        """Of one that refills, and has leaked."""
-        spent = self.spent + amount
-        self.spent = spent = spent if spent > 0 else 0.0
-        self.until_s = now_s + (self.window_s if spent < self.limit else spent / self.rate)
+    def is_over(self, now_s: float) -> bool:
+        return not self.leak(now_s) if self.rate else self.until_s <= now_s
 
 
 class MemoryQuotas:
@@ -53,31 +54,30 @@ class MemoryQuotas:
         if now_s - self._swept_s > _SWEPT_S:
             self._sweep(now_s)
         left: list[int] = []
-        for quota, amount in zip(quotas, amounts, strict=True):
+        for place, quota in enumerate(quotas):
+            amount = amounts[place]
             use = self._uses.get(quota.key)
             if use is None or use.until_s <= now_s:
                 if quota.start is None:
-                    return self._undone(Grant([], unknown=len(left)), quotas, amounts, owner)
+                    return self._undone(Grant([], unknown=place), quotas, amounts, owner)
                 use = self._uses[quota.key] = _Use(quota, now_s)
-            if rate := use.rate:
-                spent = use.spent - (now_s - use.leaked_s) * rate
-                if spent < 0:
-                    spent = 0.0
-                use.spent, use.leaked_s = spent, now_s
-                free = use.limit - spent
+            if use.rate:
+                spent = use.leak(now_s)
+                free = int(use.limit - spent)
                 # What is larger than the whole of it may go when nothing of it is in use.
                 if amount > free and spent:
-                    wait_s = (min(amount, use.limit) - free) / rate
-                    return self._undone(Grant([], len(left), wait_s), quotas, amounts, owner)
-                use.spend(amount, now_s)
+                    wait_s = (spent + min(amount, use.limit) - use.limit) / use.rate
+                    return self._undone(Grant([], place, wait_s), quotas, amounts, owner)
+                use.spent = spent + amount
             else:
-                free = use.limit - use.spent - (self._held(use, owner, now_s) if use.held else 0)
+                held = use.held
+                free = int(use.limit - use.spent) - (self._held(use, owner, now_s) if held else 0)
                 if amount > free:
-                    return self._undone(Grant([], len(left)), quotas, amounts, owner)
+                    return self._undone(Grant([], place), quotas, amounts, owner)
                 use.until_s = now_s + use.window_s
-                use.held[owner] = use.held.get(owner, 0) + amount
+                held[owner] = held.get(owner, 0) + amount
                 self._leases[owner] = now_s + lease_s
-            left.append(int(free - amount) if free > amount else 0)
+            left.append(free - amount if free > amount else 0)
         return Grant(left)
 
     def _undone(self, grant: Grant, quotas: Sequence[Quota], amounts: Sequence[int], owner: str) -> Grant:
@@ -88,14 +88,14 @@ class MemoryQuotas:
 
     def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
         now_s = clock.monotonic_s()
-        for quota, amount, used in zip(quotas, amounts, spent, strict=True):
+        for place, quota in enumerate(quotas):
+            amount, used = amounts[place], spent[place]
             use = self._uses.get(quota.key)
             if use is None or use.until_s <= now_s:
                 continue
             if use.rate:
                 if used != amount:
-                    use.leak(now_s)
-                    use.spend(used - amount, now_s)
+                    use.spent = max(0.0, use.leak(now_s) + (used - amount))
             else:
                 use.until_s = now_s + use.window_s
                 use.spent += used
@@ -121,5 +121,5 @@ class MemoryQuotas:
         self._swept_s = now_s
         for owner in [owner for owner, until_s in self._leases.items() if until_s <= now_s]:
             del self._leases[owner]
-        for key in [key for key, use in self._uses.items() if use.until_s <= now_s]:
+        for key in [key for key, use in self._uses.items() if use.is_over(now_s)]:
             del self._uses[key]

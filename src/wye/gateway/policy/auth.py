@@ -51,6 +51,9 @@ class Auth:
         """`keys` by the name of their owner; `pairs` for AWS clients: access key id to its owner and its secret."""
         self._issued = issued
         self._principals = {fingerprint(key.reveal()): name for name, key in keys.items()}
+        self._bearers = {b"Bearer " + key.reveal().encode("utf-8", "surrogatepass"): name for name, key in keys.items()}
+        """By the header as clients send it. Python's dictionaries compare what has the same keyed hash and nothing else:
+        how long a search takes says nothing of the keys."""
         self._pairs = dict(pairs)
 
     @property
@@ -61,6 +64,10 @@ class Auth:
         """Look up an issued key, before `principal` or `aws_caller` is asked for its owner. Raises StoreAway."""
         if self._issued is not None and (secret := _presented(headers)) is not None:
             await self._issued.meet(secret)
+
+    def known(self, headers: HeaderMap) -> str | None:
+        """The owner of one of the configuration's keys; None asks for `meet` and `principal`."""
+        return self._bearers.get(headers.get(b"authorization", b""))
 
     def allow(self, principal: str, operation: str, model: str | None = None) -> None:
         """Raises Forbidden where a caller's key is not for that."""

@@ -39,8 +39,11 @@ class Counts:
         """`local` counts while `state` is away, or always where nobody shares it."""
         self._local = local
         self._state = state
+        self.shared = state.shared
+        """Whether others count with this process: then `reserve` must be waited for."""
         self._owners = f"{namespace}:replica:"
         self._owner = new_id(self._owners)
+        self._here = Held(self._owner, False)
         self._held: Counter[str] = Counter()
         self._renewal: asyncio.Task[None] | None = None
         self._settling: set[asyncio.Task[None]] = set()
@@ -50,10 +53,14 @@ class Counts:
         """What is not as it should be; None when all replicas count together, or there is but one."""
         return "each replica counts the calls of a key for itself" if self._state.away is not None else None
 
+    def reserve_here(self, quotas: Sequence[Quota], amounts: Sequence[int]) -> tuple[Grant, Held]:
+        """As `reserve`, by this process alone, without waiting."""
+        return self._local.reserve(quotas, amounts, self._here.owner, KNOWN_S), self._here
+
     async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int]) -> tuple[Grant, Held]:
         """All of it, or nothing. What was granted must be settled."""
         owner = self._owner
-        if self._state.shared:
+        if self.shared:
             try:
                 grant = await self._reserve_shared(quotas, amounts, owner)
             except StateAway:
@@ -63,7 +70,7 @@ class Counts:
                 if is_granted(grant):
                     self._hold(owner)
                 return grant, Held(owner, True)
-        return self._local.reserve(quotas, amounts, owner, KNOWN_S), Held(owner, False)
+        return self.reserve_here(quotas, amounts)
 
     def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], held: Held) -> None:
         """Put what was spent in the place of what was granted."""

@@ -43,29 +43,35 @@ class Account(msgspec.Struct, frozen=True):
             amounts[-1] = tokens
         return amounts
 
-    def lines(self, left: list[int]) -> bytes:
-        return self.told % tuple([left[place] for place in self.places])
+    def settled_amounts(self, reserved: int, used: int) -> tuple[list[int], list[int]]:
+        """What was taken of each quota that is settled, and what of that is spent; both of tokens."""
+        if not self.has_tokens:
+            return [1], [0]
+        return ([reserved], [used]) if len(self.settled) == 1 else ([1, reserved], [0, used])
 
-    def check(self, grant: Grant) -> None:
+    def granted(self, grant: Grant, held: Held, tokens: int) -> Reservation:
         """Raises LimitExceeded."""
         if grant.refused is not None:
             wait_s = grant.wait_s or 1.0
             raise LimitExceeded(self.refusals[grant.refused].format(wait_s=wait_s), retry_after_s=wait_s)
+        return Reservation(self, tokens, held, grant.left)
 
 
 class Reservation(msgspec.Struct):
-    """What a call was granted. `lines` tell the caller what is left: ready header lines, each ended by CRLF
-    (`x-ratelimit-remaining-requests: 59`)."""
+    """What a call was granted."""
 
     account: Account
-    amounts: list[int]
-    """Of the quotas that are settled."""
+    tokens: int
     held: Held
-    lines: bytes
+    left: list[int]
+    """Of each quota of the account."""
 
     @property
-    def tokens(self) -> int:
-        return self.amounts[-1] if self.account.has_tokens else 0
+    def lines(self) -> bytes:
+        """What the caller is told of it: ready header lines, each ended by CRLF
+        (`x-ratelimit-remaining-requests: 59`)."""
+        account, left = self.account, self.left
+        return account.told % tuple([left[place] for place in account.places])
 
 
 class Limiter:
@@ -73,6 +79,8 @@ class Limiter:
         """`limits_of` tells a principal's limits, which never change."""
         self._limits_of = limits_of
         self._counts = counts
+        self.shared = counts.shared
+        """Whether others count with this process: then `reserve` must be waited for."""
         self._prefix = f"{namespace}:limit:"
         self._accounts: dict[str, Account] = {}
 
@@ -81,25 +89,29 @@ class Limiter:
         """What is not as it should be; None when all replicas count together, or there is but one."""
         return self._counts.degraded
 
+    def reserve_here(self, principal: str, tokens: int) -> Reservation | None:
+        """As `reserve`, by this process alone, without waiting."""
+        account = self._accounts.get(principal) or self._open(principal)
+        if not account.quotas:
+            return None
+        grant, held = self._counts.reserve_here(account.quotas, account.amounts(tokens))
+        return account.granted(grant, held, tokens)
+
     async def reserve(self, principal: str, tokens: int) -> Reservation | None:
         """Take one call and so many tokens; None for a principal without limits. Raises LimitExceeded with
         `retry_after_s`, and then takes nothing."""
         account = self._accounts.get(principal) or self._open(principal)
         if not account.quotas:
             return None
-        amounts = account.amounts(tokens)
-        grant, held = await self._counts.reserve(account.quotas, amounts)
-        account.check(grant)
-        settled = amounts[len(amounts) - len(account.settled) :]
-        return Reservation(account, settled, held, account.lines(grant.left))
+        grant, held = await self._counts.reserve(account.quotas, account.amounts(tokens))
+        return account.granted(grant, held, tokens)
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         """Give back what was not used, or take what was used beyond; end the call's share of `concurrent`."""
-        account, amounts = reservation.account, reservation.amounts
-        spent = [0] * len(amounts)
-        if account.has_tokens:
-            spent[-1] = tokens
-        self._counts.settle(account.settled, amounts, spent, reservation.held)
+        account = reservation.account
+        if account.settled:
+            amounts, spent = account.settled_amounts(reservation.tokens, tokens)
+            self._counts.settle(account.settled, amounts, spent, reservation.held)
 
     def _open(self, principal: str) -> Account:
         if len(self._accounts) >= _MAX_ACCOUNTS:
