@@ -14,7 +14,7 @@ from wye.api.edge import (
     as_wye_error,
     asks_for_plain_text,
     header_lines,
-    id_headers,
+    id_lines,
     late_losses,
     read_body,
     request_id_of,
@@ -86,17 +86,16 @@ class App:
             await self._pages(scope, receive, send)
 
     async def _serve(self, scope: Scope, caller: Caller, found: Asked) -> None:
-        headers = caller.headers
+        headers, auth = caller.headers, self.pipeline.auth
         request_id = request_id_of(headers)
         dialect = found.answer_dialect or found.dialect
         exchange: Exchange | None = None
         begun = False
         try:
-            await self.pipeline.auth.meet(headers)
             if found.signed:
                 body, principal = await self._signed_body(scope, caller)
             else:
-                principal = self.pipeline.auth.principal(headers)
+                principal = auth.known(headers) or await auth.identify(headers)
                 body = await read_body(caller, self._body_limit)
             caller.cancel_if_left()
             exchange = Exchange(
@@ -146,6 +145,7 @@ class App:
 
     async def _signed_body(self, scope: Scope, caller: Caller) -> tuple[bytes, str]:
         """The body and its sender, where AWS's clients sign it. Raises Forbidden in AWS's words."""
+        await self.pipeline.auth.meet(caller.headers)
         known = self.pipeline.auth.aws_caller(caller.headers)
         body = await read_body(caller, self._body_limit)
         known.check(b"POST", scope["raw_path"], scope.get("query_string", b""), caller.headers, body)
@@ -197,16 +197,16 @@ def _plain_path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
 
 
-async def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> None:
+def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[None]:
     if wants_losses_in_body(exchange.headers):
         body = with_losses(body, exchange.losses)
-    await answer(caller, 200, body, _lines(exchange))
+    return answer(caller, 200, body, _lines(exchange))
 
 
 def _lines(exchange: Exchange) -> bytes:
     """What Wye says about an answer besides its content, as header lines."""
-    told = [*id_headers(exchange.request_id, exchange.speaks), *exchange.answer_headers.items()]
-    return header_lines(told) + _about(exchange)
+    lines = id_lines(exchange.request_id, exchange.speaks) + _about(exchange)
+    return lines + header_lines([*exchange.answer_headers.items()]) if exchange.answer_headers else lines
 
 
 def _about(exchange: Exchange) -> bytes:

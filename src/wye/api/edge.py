@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Awaitable
 from math import ceil
 
 from wye.api.caller import Caller
@@ -111,7 +112,7 @@ async def send_error(caller: Caller, error: WyeError, dialect: Dialect, request_
     """`lines` are headers to add."""
     body = encode(dialect.encode_error(error, request_id))
     own = dialect.error_headers(error) if dialect.error_headers is not None else []
-    about = header_lines(id_headers(request_id, dialect) + error_headers(error) + own)
+    about = id_lines(request_id, dialect) + header_lines(error_headers(error) + own)
     await answer(caller, error.status, body, about + lines)
 
 
@@ -125,11 +126,11 @@ def error_headers(error: WyeError) -> Headers:
     return headers
 
 
-async def answer(caller: Caller, status: int, body: bytes, lines: bytes) -> None:
+def answer(caller: Caller, status: int, body: bytes, lines: bytes) -> Awaitable[None]:
     """A whole answer of JSON."""
     caller.begin(status, b"content-type: application/json\r\n" + lines, len(body))
     caller.say(body)
-    await caller.end()
+    return caller.end()
 
 
 def id_headers(request_id: str, dialect: Dialect) -> Headers:
@@ -139,6 +140,13 @@ def id_headers(request_id: str, dialect: Dialect) -> Headers:
     if dialect.request_id_header is not None:
         headers.append((dialect.request_id_header, value))
     return headers
+
+
+def id_lines(request_id: str, dialect: Dialect) -> bytes:
+    """The same as header lines."""
+    if dialect.request_id_header is None:
+        return b"x-request-id: %b\r\n" % request_id.encode()
+    return header_lines(id_headers(request_id, dialect))
 
 
 def header_lines(headers: Headers) -> bytes:

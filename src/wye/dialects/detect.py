@@ -61,7 +61,7 @@ def detect(members: Mapping[str, Any]) -> Dialect:
     `anthropic_version`, or `messages` and `max_tokens` with a mark of Claude's: Claude. `inputText`: Titan.
     `messages`, or at least a `model`: OpenAI's chat. Raises BadRequest for anything else.
     """
-    if not members.keys() & _TELLING:
+    if _TELLING.isdisjoint(members):
         if "messages" in members or "model" in members:
             return DIALECTS["openai_chat"]
     elif "anthropic_version" in members:

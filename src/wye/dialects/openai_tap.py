@@ -45,10 +45,13 @@ class _Figures(msgspec.Struct):
     prompt_tokens_details: _Details | None = None
 
 
+_NO_ERROR = Raw(b"null")
+
+
 class _Answer(msgspec.Struct):
     choices: Raw
     usage: _Figures | None = None
-    error: Raw = Raw(b"null")
+    error: Raw = _NO_ERROR
 
 
 _answers = msgspec.json.Decoder(_Answer)
@@ -62,7 +65,7 @@ def tap_of(decode_response: Callable[[JsonObject], ChatResponse]) -> TapRules:
             seen = _answers.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             seen = None
-        if seen is None or bytes(seen.error) != b"null":
+        if seen is None or (seen.error is not _NO_ERROR and bytes(seen.error) != b"null"):
             return decode_response(decode_answer(body)).usage
         if seen.usage is None:
             return None

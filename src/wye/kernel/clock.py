@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-
 wall_s: Callable[[], float] = time.time  # noqa: TID251 - the door itself
 """Seconds since 1970, for people and protocols."""
 

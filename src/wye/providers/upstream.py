@@ -86,7 +86,8 @@ class UpstreamProvider:
             key.encode(): header_line(setting, key, value) for key, value in row.headers.items() if key not in own
         }
         self._forwarded = frozenset(header.encode() for header in row.forward_headers if header not in own)
-        self._default_lines = b"".join(self._defaults.values())
+        self._all_lines = self._lines + b"".join(self._defaults.values())
+        """Where no caller's own headers go along."""
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)
@@ -111,7 +112,9 @@ class UpstreamProvider:
             raise NoDeployment(
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
-        lines = self._lines + (self._forward(call.caller) if call.caller else self._default_lines)
+        lines = self._all_lines
+        if not self._forwarded.isdisjoint(call.caller):
+            lines = self._lines + self._forward(call.caller)
         method = _METHODS.get(call.operation, b"POST")
         return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
 
@@ -147,8 +150,6 @@ class UpstreamProvider:
 
     def _forward(self, caller: HeaderMap) -> bytes:
         """The caller's own headers that concern the upstream, over the row's defaults."""
-        if self._forwarded.isdisjoint(caller):
-            return self._default_lines
         own = [(name, caller[name]) for name in self._forwarded if name in caller]
         lines = {**self._defaults, **{name: b"%b: %b\r\n" % (name, value) for name, value in own}}
         return b"".join(lines.values())

@@ -159,8 +159,8 @@ async def test_a_start_that_fails_is_told() -> None:
 async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     def answer(exchange: Exchange) -> Whole:
         exchange.losses.add("seed", "has no equal", "warning")
-        account = Account([], [], [], b"", [], False)
-        exchange.reservation = Reservation(account, [], Held("me", False), b"x-ratelimit-limit-requests: 5\r\n")
+        account = Account([], [], [], b"x-ratelimit-remaining-requests: %d\r\n", [0], False)
+        exchange.reservation = Reservation(account, 0, Held("me", False), [5])
         return Whole(b"{}", None)
 
     app, _ = make(answer)
@@ -168,7 +168,7 @@ async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     headers = dict(sent[0]["headers"])
     assert headers[b"x-request-id"] == b"mine"
     assert b"seed" in headers[b"x-wye-loss"]
-    assert headers[b"x-ratelimit-limit-requests"] == b"5"
+    assert headers[b"x-ratelimit-remaining-requests"] == b"5"
 
 
 async def test_a_stream_is_sent_as_it_comes_and_settled_once() -> None:

@@ -20,18 +20,20 @@ from wye.ports.transport import Clocks
 
 
 class LimiterDouble:
-    def __init__(self, full: bool = False) -> None:
+    def __init__(self, full: bool = False, shared: bool = False) -> None:
         self.full = full
+        self.shared = shared
         self.reserved: list[tuple[str, int]] = []
         self.settled: list[int] = []
 
-    async def reserve(self, principal: str, tokens: int) -> Reservation:
+    def reserve_here(self, principal: str, tokens: int) -> Reservation:
         if self.full:
             raise LimitExceeded("enough", retry_after_s=1)
         self.reserved.append((principal, tokens))
-        return Reservation(
-            Account([], [], [], b"", [], True), [tokens], Held("me", False), b"x-ratelimit-limit-requests: 1\r\n"
-        )
+        return Reservation(Account([], [], [], b"", [], True), tokens, Held("me", False), [])
+
+    async def reserve(self, principal: str, tokens: int) -> Reservation:
+        return self.reserve_here(principal, tokens)
 
     def settle(self, reservation: Reservation, tokens: int) -> None:
         self.settled.append(tokens)
@@ -66,6 +68,7 @@ def figures(deployment: Any) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["counted here", "counted together"])
 @pytest.mark.parametrize(
     ("usage", "failed", "spent", "wanted"),
     [
@@ -77,10 +80,10 @@ def figures(deployment: Any) -> tuple[Any, ...]:
     ids=["whole", "broken off", "no usage told", "failed"],
 )
 async def test_an_exchange_is_metered_and_charged(
-    usage: Usage | None, failed: bool, spent: int, wanted: tuple[Any, ...]
+    usage: Usage | None, failed: bool, spent: int, wanted: tuple[Any, ...], shared: bool
 ) -> None:
     """Without figures from the upstream the estimate of four bytes a token stands."""
-    limiter, call = LimiterDouble(), exchange()
+    limiter, call = LimiterDouble(shared=shared), exchange()
     settlement = Settlement(cast(Limiter, limiter))
     await settlement.begin(call)
     assert settlement.running == 1

@@ -52,8 +52,8 @@ class Auth:
         self._issued = issued
         self._principals = {fingerprint(key.reveal()): name for name, key in keys.items()}
         self._bearers = {b"Bearer " + key.reveal().encode("utf-8", "surrogatepass"): name for name, key in keys.items()}
-        """By the header as clients send it. Python's dictionaries compare what has the same keyed hash and nothing else:
-        how long a search takes says nothing of the keys."""
+        """By the header as clients send it. A dictionary compares only what has the same hash, and that is keyed: how
+        long a search takes tells nothing of a key."""
         self._pairs = dict(pairs)
 
     @property
@@ -66,8 +66,13 @@ class Auth:
             await self._issued.meet(secret)
 
     def known(self, headers: HeaderMap) -> str | None:
-        """The owner of one of the configuration's keys; None asks for `meet` and `principal`."""
+        """The owner of one of the configuration's keys; None where `identify` must be asked."""
         return self._bearers.get(headers.get(b"authorization", b""))
+
+    async def identify(self, headers: HeaderMap) -> str:
+        """The name of the key's owner. Raises Unauthenticated, Forbidden, StoreAway."""
+        await self.meet(headers)
+        return self.principal(headers)
 
     def allow(self, principal: str, operation: str, model: str | None = None) -> None:
         """Raises Forbidden where a caller's key is not for that."""

@@ -24,11 +24,10 @@ _KINDS = (
 
 def exhausted_for_s(headers: HeaderMap) -> float:
     """How long nothing is left of one of the limits; 0 while there is. Headers that cannot be read say nothing."""
-    wait_s = 0.0
-    for remaining, reset in _KINDS:
-        if headers.get(remaining) == b"0":
-            wait_s = max(wait_s, seconds_of(headers.get(reset, b"").decode("latin-1")) or 0.0)
-    return min(wait_s, _MAX_S)
+    exhausted = [reset for remaining, reset in _KINDS if headers.get(remaining) == b"0"]
+    if not exhausted:
+        return 0.0
+    return min(max(seconds_of(headers.get(reset, b"").decode("latin-1")) or 0.0 for reset in exhausted), _MAX_S)
 
 
 def seconds_of(text: str) -> float | None:
