@@ -20,11 +20,11 @@ def run(*command: str) -> int:
 def main() -> int:
     if arguments := sys.argv[1:]:
         return run("pytest", *arguments)
-    parallel = ("-m", "not requires_model", "-n", "4", "--dist", "loadgroup", "--durations=15")
-    status = run("pytest", *parallel, "--ignore=tests/fidelity", "--cov", "--cov-report=")
-    # These lines are covered by other tests: measured, the same would take twice as long.
-    print("\nWhat is carried between dialects:", flush=True)
-    carried = run("pytest", *parallel, "tests/fidelity")
+    parallel = ("-n", "4", "--dist", "loadgroup", "--durations=15")
+    status = run("pytest", "-m", "not requires_model and not sweep", *parallel, "--cov", "--cov-report=")
+    # These lines are covered by other tests: measured, the same would take several times as long.
+    print("\nThe sweeps: very many inputs, and what is carried between dialects:", flush=True)
+    swept = run("pytest", "-m", "sweep", *parallel)
     # A real model wants the cores for itself: one more busy process, and its threads wait for each other.
     print("\nThe tests with real models, one after another:", flush=True)
     models = run("pytest", "-m", "requires_model", "--cov", "--cov-append", "--cov-report=", "--durations=10")
@@ -33,7 +33,7 @@ def main() -> int:
     low = run("coverage", "report", "--skip-covered", "--show-missing", f"--include={floors}", "--fail-under=100")
     print("\nEverything must be covered to 90 % or more:", flush=True)
     lower = run("coverage", "report", "--skip-covered", "--fail-under=90")
-    return status or carried or models or low or lower
+    return status or swept or models or low or lower
 
 
 if __name__ == "__main__":

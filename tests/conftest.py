@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+MEASURED_GOLDEN = ("test_golden_", "test_odd_values")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the sweeps: hypothesis, what is carried between dialects, recordings, and corpora said in every dialect."""
+    for item in items:
+        folder, name = item.path.parent.name, item.path.name
+        swept = folder == "fidelity" or (folder == "golden" and not name.startswith(MEASURED_GOLDEN))
+        if swept or getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker("sweep")
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,15 @@ def test_headers_that_cannot_be_read_are_a_bad_answer(block: bytes) -> None:
         list(EventStreamDecoder().feed(raw(block)))
 
 
+def test_numbers_and_bytes_in_headers_are_written_as_botocore_reads_them() -> None:
+    sent = Message({"n": -(2**63), "b": b"\x00\xff", "t": True, "f": False, "s": "€"}, b"x")
+    buffer = EventStreamBuffer()
+    buffer.add_data(encode_message(*sent))
+    [found] = list(buffer)
+    assert (found.headers, found.payload) == sent
+    assert split(encode_message(*sent)) == [encode_message(*sent)]
+
+
 def test_a_message_that_ends_with_its_chunk_is_passed_on_without_a_copy() -> None:
     chunk = message("messageStop", b"{}")
     assert FrameSplitter().feed(chunk) is chunk

@@ -182,6 +182,11 @@ def test_a_reason_is_understood_and_comes_back_as_it_was(wire: str, reason: str)
          [{"type": "text", "text": "x", "citations": [
              {"type": "char_location", "cited_text": "", "document_index": 0, "document_title": None,
               "start_char_index": 0, "end_char_index": 0}]}], {}),
+        (Text("x", [Citation("search_result", url="https://x", source="s", title="T", document=1, start=2, end=3)]),
+         [{"type": "text", "text": "x", "citations": [
+             {"type": "search_result_location", "cited_text": "", "source": "s", "title": "T",
+              "search_result_index": 1, "start_block_index": 2, "end_block_index": 3}]}],
+         {"content[0].citations[0].url": "info"}),
     ],
 )  # fmt: skip
 def test_parts_of_other_dialects_are_said_or_reported(

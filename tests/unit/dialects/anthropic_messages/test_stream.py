@@ -30,7 +30,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.seal import seal
 from wye.canon.usage import Usage
 from wye.dialects.anthropic_messages import DIALECT
-from wye.kernel import json
+from wye.kernel import json, sse
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamRefused
 from wye.kernel.sse import SseDecoder, frame
 
@@ -89,6 +89,15 @@ def said(*events: Event) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
 
 # Decoding
+
+
+def test_a_frame_without_an_end_is_a_failure_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_FRAME_BYTES", 100)
+    decoder = DIALECT.stream_decoder()
+    (failure,) = decoder.feed(b"data: " + b"x" * 200)
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.error, BadAnswer)
+    assert decoder.feed(wire(begin())) == []
 
 
 def test_a_block_gives_a_part_of_the_same_kind() -> None:

@@ -93,6 +93,18 @@ def test_what_a_stream_means() -> None:
     ]
 
 
+def test_content_before_the_start_of_its_message_begins_it() -> None:
+    data = (delta({"text": "a"}), stop(), STOP, METADATA)
+    assert events_of(wire(*data)) == events_of(wire(START, *data))
+
+
+@pytest.mark.parametrize("told", [(START, delta({"text": "a"}, "0")), (START, STOP, delta({"text": "late"}))])
+def test_a_piece_of_no_block_is_a_failure(told: tuple[Told, ...]) -> None:
+    *_, last = events_of(wire(*told))
+    assert isinstance(last, Failure)
+    assert "belongs to no block" in last.error.message
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [

@@ -54,6 +54,11 @@ def test_after_the_end_nothing_more_is_heard() -> None:
     assert decoder.close() == []
 
 
+def test_after_the_answer_nothing_is_said_before_the_terminator() -> None:
+    late = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}}
+    assert decode(wire(CREATED, COMPLETED, late)) == decode(wire(CREATED, COMPLETED))
+
+
 def test_two_ends_are_one() -> None:
     events = decode(wire(CREATED, COMPLETED) + b"data: [DONE]\n\ndata: [DONE]\n\n")
     assert [type(event) for event in events].count(End) == 1
