@@ -53,7 +53,9 @@ from wye.gateway.routing.router import Router
 from wye.gateway.routing.shared_health import SharedHealth
 from wye.gateway.routing.strategies import order_by
 from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
+from wye.kernel.ids import new_id
 from wye.knowledge.attachments import LibraryAttachments
+from wye.knowledge.on_demand import LibraryOnDemand
 from wye.orchestration.late import LatePanel, LatePanels
 from wye.ports.engine import Address, Engine, LocalModel
 from wye.ports.inference import Panel, Panels
@@ -72,7 +74,7 @@ from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 from wye.providers.wye import WyeProvider
 from wye.wiring_admission import make_admission, make_prices
-from wye.wiring_documents import make_library, rooms_of
+from wye.wiring_documents import make_embedder, make_library, rooms_of
 
 
 def create_app(
@@ -87,16 +89,28 @@ def create_app(
     `wye serve` does. `state_socket` is where `keep_state` serves what several workers share, `server` a name of
     which they know each other. Raises ConfigError. Nothing is started before the server's lifespan begins.
     """
+    return _made(_read(config), state_socket, server)[0]
+
+
+def create_worker(config: Config) -> tuple[App, LibraryOnDemand]:
+    """What reads documents: all that an application is, but its local models are loaded by those who ask for them."""
+    alone = msgspec.structs.replace(config.local, preload=[], preset=None)
+    return _made(msgspec.structs.replace(config, local=alone), None, new_id("worker-"))
+
+
+def _read(config: Config | Mapping[str, Any] | Path | str | None) -> Config:
     match config:
         case Config():
-            pass
+            return config
         case None:
-            config = load_config()
+            return load_config()
         case str() | Path():
-            config = load_config(file=Path(config))
+            return load_config(file=Path(config))
         case _:
-            config = config_from(config)
+            return config_from(config)
 
+
+def _made(config: Config, state_socket: Path | None, server: str | None) -> tuple[App, LibraryOnDemand]:
     transport = HttpTransport(proxies=config.proxies)
     engine = make_engine(config, transport) if config.local.enabled else None
     providers = make_providers(config, transport)
@@ -145,7 +159,7 @@ def create_app(
     health = SharedHealth(state, routes, config.cache.namespace) if state.shared else None
     telemetry = make_telemetry(config)
     admission = make_admission(config, state, telemetry)
-    library = make_library(config, encoders)
+    library = make_library(config, encoders, lambda: embedder)
     pipeline = Pipeline(
         admission.auth,
         router,
@@ -158,6 +172,7 @@ def create_app(
         LibraryAttachments(library),
         _cost(config),
     )
+    embedder = make_embedder(config, encoders, pipeline)
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)
     answer_model = config.documents.answer_model or config.default_model
     if answer_model is None and engine is not None:
@@ -185,7 +200,8 @@ def create_app(
         await asyncio.gather(*(told.stop() for told in telemetry))
 
     limit = config.server.body_limit_mb * MiB
-    return App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
+    app = App(pipeline, pages.app(), DIALECTS["openai_chat"], body_limit=limit, lifespan=(start, stop))
+    return app, library
 
 
 def _deployment(name: str, providers: dict[str, Provider], route: RouteConfig, section: DeploymentConfig) -> Deployment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,15 +18,17 @@ from wye.api.vector_stores import VectorStorePages
 from wye.catalog.encoders import ENCODERS
 from wye.config.schema import Config, StorageConfig
 from wye.config.sources import home_folder
+from wye.dialects.openai_embeddings import DIALECT as EMBEDDINGS
 from wye.dialects.registry import DIALECTS
 from wye.drivers.disk.blobs import DiskBlobs
+from wye.gateway.embedder import GatewayEmbedder
 from wye.gateway.pipeline import Pipeline
 from wye.kernel.errors import ConfigError, MissingExtra
 from wye.kernel.secret import Secret
 from wye.knowledge.library import Library
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.knowledge.reader import DocumentReader, LocalEmbedder
-from wye.knowledge.retrieve import Retriever
+from wye.knowledge.retrieve import Embedder, Retriever
 from wye.ports.blobs import Blobs
 from wye.ports.encoders import Encoders
 from wye.ports.jobs import Jobs
@@ -41,7 +44,7 @@ _MAX_OBJECT_MB = 5 * 1024
 RERANKER = next(card.id for card in ENCODERS.values() if card.kind == "reranker")
 
 
-def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
+def make_library(config: Config, encoders: Encoders | None, embedder: Callable[[], Embedder | None]) -> LibraryOnDemand:
     """Files and documents, nothing of which is imported or opened before somebody asks, or work is left from before."""
     home = home_of(config)
     file = home / "wye.db"
@@ -51,9 +54,6 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
         raise ConfigError(
             f"documents.max_upload_mb can be at most {_MAX_OBJECT_MB} where contents are objects of a bucket"
         )
-    models = [card.id for card in ENCODERS.values() if card.kind == "embedding"]
-    if documents.embedding_model not in models:
-        raise ConfigError(f"documents.embedding_model is one of {', '.join(models)}, not {documents.embedding_model!r}")
 
     def make() -> Library:
         try:
@@ -69,21 +69,37 @@ def make_library(config: Config, encoders: Encoders | None) -> LibraryOnDemand:
             raise ConfigError(f"storage.url cannot be used: {error}") from None
         database = Database(url)
         index = SqlIndex(database)
-        embedder = LocalEmbedder(encoders, documents.embedding_model) if encoders is not None else None
+        meaning = embedder()
         reranker = RERANKER if documents.rerank and encoders is not None else None
         folder = home / "blobs" if bucket is not None else _folder_of(storage, home)
         return Library(
             SqlStore(database),
             make_blobs(storage, home),
             _shared_jobs(url) if database.postgres else SqlJobs(database),
-            DocumentReader(index, embedder),
-            Retriever(index, embedder, encoders, reranker),
+            DocumentReader(index, meaning),
+            Retriever(index, meaning, encoders, reranker),
             folder / "incoming",
             max_bytes=documents.max_upload_mb * MiB,
             readers=documents.readers,
         )
 
     return LibraryOnDemand(make, in_use=lambda: storage.url is not None or file.exists())
+
+
+def make_embedder(config: Config, encoders: Encoders | None, pipeline: Pipeline) -> Embedder | None:
+    """Who makes vectors of documents and questions: a model on this machine, or whoever the gateway asks for it. None
+    where local models are switched off. Raises ConfigError."""
+    name = config.documents.embedding_model
+    here = [card.id for card in ENCODERS.values() if card.kind == "embedding"]
+    if name in here:
+        return LocalEmbedder(encoders, name) if encoders is not None else None
+    try:
+        return GatewayEmbedder(pipeline, EMBEDDINGS, DIALECTS["openai_chat"], name)
+    except ConfigError as error:
+        raise ConfigError(
+            f"documents.embedding_model is a model on this machine ({', '.join(here)}), a route, or a model of a "
+            f"provider, that makes embeddings: {error.message}"
+        ) from None
 
 
 def home_of(config: Config) -> Path:

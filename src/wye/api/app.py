@@ -57,7 +57,7 @@ class App:
         self._pages = pages
         self._plain = plain
         self._body_limit = body_limit
-        self._start, self._stop = lifespan
+        self.start, self.stop = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -181,13 +181,13 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self._start()
+            await self.start()
         except Exception as error:  # the protocol wants the reason as a message; the server ends with it
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._stop()
+        await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
 

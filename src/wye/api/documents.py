@@ -108,6 +108,7 @@ def described(document: StoredDocument) -> JsonObject:
         "error": document.error,
         "pages": document.pages,
         "notes": document.notes,
+        "embedding_model": document.embedding_model,
         "created_at": int(document.created_s),
         "updated_at": int(document.updated_s),
     }

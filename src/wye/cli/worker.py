@@ -34,19 +34,16 @@ def command(readers: int | None, config_file: Path | None, env_file: Path | None
 
 
 async def _work(config: Config) -> None:
-    from wye.wiring import make_encoders
-    from wye.wiring_documents import make_library
+    from wye.wiring import create_worker
 
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    encoders = make_encoders(config) if config.local.enabled else None
-    library = make_library(config, encoders)
+    app, library = create_worker(config)
+    await app.start()
     try:
         await library()
         click.echo(f"Reading documents that wait for it, {config.documents.readers} at one time. Ctrl-C ends it.")
         await told.wait()
     finally:
-        await library.stop()
-        if encoders is not None:
-            await encoders.close()
+        await app.stop()

@@ -293,7 +293,8 @@ class DocumentsConfig(Setting):
     max_upload_mb: int = 50
     """Largest file, in MiB; a larger one is refused with 413."""
     embedding_model: str = "bge-small-en-v1.5"
-    """What makes vectors of their passages, on this machine; without local models they are found by words alone."""
+    """Who makes vectors of their passages: a model on this machine, a route, or a model of a provider, as in
+    `openai/text-embedding-3-small`. Without any they are found by their words alone."""
     rerank: bool = True
     """Whether the best passages are read once more together with the question: better, for about a second of a core."""
     answer_model: str | None = None

@@ -157,13 +157,14 @@ class Pipeline:
         stream.close()
         self.settlement.end(exchange, stream.usage, failed=stream.failed)
 
-    async def embed(self, exchange: Exchange, dialect: EmbeddingDialect) -> Whole:
-        """Make the vectors that an authenticated caller asks for in that dialect. Raises WyeError."""
+    async def embed(self, exchange: Exchange, dialect: EmbeddingDialect, *, limited: bool = True) -> Whole:
+        """Make the vectors that an authenticated caller asks for in that dialect. What Wye asks itself is not `limited`
+        as its callers are. Raises WyeError."""
         members = exchange.members = peek(exchange.body)
         exchange.model = exchange.model or model_of(members, None)
         exchange.operation = "embeddings"
         self.auth.allow(exchange.principal, "embed", exchange.model)
-        await self.settlement.begin(exchange)
+        await self.settlement.begin(exchange, limited=limited)
         answer: Whole | None = None
         try:
             route = self.router.route(exchange.model)

@@ -68,9 +68,11 @@ class Settlement:
         """What routes with a budget cost so far."""
         return await self._budgets.of_routes() if self._budgets is not None else {}
 
-    async def begin(self, exchange: Exchange) -> None:
+    async def begin(self, exchange: Exchange, *, limited: bool = True) -> None:
         """Reserve for a call. Raises LimitExceeded, and then there is nothing to settle."""
-        if not self.begin_at_once(exchange):
+        if not limited:
+            self.running += 1
+        elif not self.begin_at_once(exchange):
             assert self._limiter is not None, "nothing else is waited for"
             exchange.reservation = await self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
             self.running += 1

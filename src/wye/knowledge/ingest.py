@@ -30,8 +30,11 @@ class Ingest:
     async def read(self, document_id: str) -> None:
         """The work of one job. Raises GiveUp where trying again would not help."""
         document = await self._documents.load(document_id)
-        if document is None or document.status in ("ready", "failed"):
+        if document is None or document.status == "failed":
             return  # deleted meanwhile; or done, by a process that died before it could say so
+        if document.status == "ready":
+            await self._index(document)
+            return
         await self._documents.progress(document_id, 0)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
@@ -48,9 +51,17 @@ class Ingest:
             raise GiveUp(" ".join(("There is no text in it.", *extracted.notes)))
         if not await self._documents.keep(document.id, passages):
             return  # deleted meanwhile
-        await self.reader.index(document.id, passages, self._part(document, _EXTRACTED, _INDEXED))
-        await self._documents.finish(document.id, pages=extracted.pages, notes=extracted.notes)
+        model = await self.reader.index(document.id, passages, self._part(document, _EXTRACTED, _INDEXED))
+        await self._documents.finish(document.id, pages=extracted.pages, notes=extracted.notes, embedding_model=model)
         log.info("%s: %s is ready, %d passages", document.id, document.file.filename, len(passages))
+
+    async def _index(self, document: StoredDocument) -> None:
+        """Make vectors of a document that is ready: by another model than before, or because that was away."""
+        passages = await self._documents.passages(document.id)
+        model = await self.reader.index(document.id, passages, _nobody)
+        if model is not None:
+            await self._documents.indexed(document.id, model)
+            log.info("%s: %s is indexed by %s", document.id, document.file.filename, model)
 
     def _part(self, document: StoredDocument, start: int, end: int) -> Progress:
         """Tells a step's progress as the document's, not more often than anybody wants to see it."""
@@ -69,3 +80,7 @@ class _Told:
     def __init__(self, percent: int) -> None:
         self.percent = percent
         self.at_s = 0.0
+
+
+async def _nobody(_: float) -> None:
+    """Who can ask a document already is not told how it goes on."""

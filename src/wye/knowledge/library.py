@@ -20,6 +20,8 @@ UPLOADED = "document"
 """The purpose of a file that came as a document: it goes with it."""
 _TIDIED_S = 60.0
 _TIDIED_AT_ONCE = 1000
+_INDEXED_AT_ONCE = 200
+"""What is read for the first time waits no longer than for these."""
 _AFTER_ERROR_S = 5.0
 _LEFT_OVER_S = 24 * 3600.0
 log = logging.getLogger("wye")
@@ -118,12 +120,21 @@ class Library:
                 # Their process died between the row and the job.
                 for document_id in await self.store.documents.unfinished(_TIDIED_AT_ONCE):
                     await self._jobs.add(document_id)
+                await self._index_anew()
                 for file in await self.store.files.expired(clock.wall_s(), _TIDIED_AT_ONCE):
                     await self.delete_file(file.principal, file.id)
                 await asyncio.to_thread(self._sweep)
             except (StoreAway, BlobsAway, OSError) as error:
                 log.debug("not tidied: %s", error)
             await asyncio.sleep(_TIDIED_S)
+
+    async def _index_anew(self) -> None:
+        """What another model than today's has indexed, or none, because it was away."""
+        reader = self.ingest.reader
+        if reader.embedding_model is not None:
+            several = _INDEXED_AT_ONCE if reader.away is None else 1
+            for document_id in await self.store.documents.unindexed(reader.embedding_model, several):
+                await self._jobs.add(document_id)
 
     def _sweep(self) -> None:
         """Files that were under way when their process died."""

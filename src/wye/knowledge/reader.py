@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from wye.kernel.errors import BadRequest, MissingExtra, NoDeployment
+from wye.kernel.errors import BadRequest, WyeError
 from wye.knowledge.extract import extract
 from wye.knowledge.retrieve import Embedder, shown
 from wye.knowledge.split import split
 from wye.ports.encoders import Encoders
 from wye.ports.index import Index, Vector
 from wye.ports.reading import Extracted, Progress
-from wye.ports.store import Passage
+from wye.ports.store import Passage, StoreAway
 
 _AT_ONCE = 32
 log = logging.getLogger("wye")
@@ -24,6 +24,7 @@ class DocumentReader:
         """Without an embedder passages are found by their words alone, which the store sees to."""
         self._index = index
         self._embedder = embedder
+        self.away: str | None = None
 
     async def extract(self, path: Path, content_type: str, progress: Progress) -> Extracted:
         return await extract(path, content_type, progress)
@@ -31,13 +32,24 @@ class DocumentReader:
     def split(self, extracted: Extracted) -> list[Passage]:
         return split(extracted)
 
-    async def index(self, document_id: str, passages: Sequence[Passage], progress: Progress) -> None:
+    @property
+    def embedding_model(self) -> str | None:
+        return self._embedder.model if self._embedder is not None else None
+
+    async def index(self, document_id: str, passages: Sequence[Passage], progress: Progress) -> str | None:
         if self._embedder is None:
-            return
+            return None
         try:
             await self._embed(self._embedder, document_id, passages, progress)
-        except (NoDeployment, MissingExtra) as error:
-            log.warning("Documents are found by their words alone: %s", error.message)
+        except StoreAway:
+            raise
+        except WyeError as error:
+            if self.away is None:
+                log.warning("Documents are found by their words alone for now: %s", error.message)
+            self.away = error.message
+            return None
+        self.away = None
+        return self._embedder.model
 
     async def _embed(
         self, embedder: Embedder, document_id: str, passages: Sequence[Passage], progress: Progress

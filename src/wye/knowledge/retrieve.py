@@ -8,11 +8,11 @@ from typing import Protocol
 
 import msgspec
 
-from wye.kernel.errors import CapacityError, OperatorError
+from wye.kernel.errors import CapacityError, OperatorError, WyeError
 from wye.knowledge.words import telling_words
 from wye.ports.encoders import Encoders
 from wye.ports.index import Found, Index
-from wye.ports.store import Passage
+from wye.ports.store import Passage, StoreAway
 
 log = logging.getLogger("wye")
 
@@ -78,10 +78,12 @@ class Retriever:
             return []
         try:
             (vector,) = await self._embedder.embed([question], "search_query")
-        except (CapacityError, OperatorError) as error:
+            return await self._index.by_vector(document_ids, self._embedder.model, vector, CANDIDATES)
+        except StoreAway:
+            raise
+        except WyeError as error:
             log.warning("Passages are searched by their words alone: %s", error.message)
             return []
-        return await self._index.by_vector(document_ids, self._embedder.model, vector, CANDIDATES)
 
     async def _reread(
         self, encoders: Encoders, reranker: str, question: str, candidates: list[Found], limit: int

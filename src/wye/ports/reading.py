@@ -43,7 +43,18 @@ class Reader(Protocol):
         """The passages in their order, numbered from 0."""
         ...
 
-    async def index(self, document_id: str, passages: Sequence[Passage], progress: Progress) -> None:
-        """Make the passages of a document, which the store has by now, findable: again the same when it was done
-        before."""
+    @property
+    def embedding_model(self) -> str | None:
+        """Who makes vectors of passages; None where they are found by their words alone."""
+        ...
+
+    @property
+    def away(self) -> str | None:
+        """Why no vectors could be made when that was tried last; None when they could."""
+        ...
+
+    async def index(self, document_id: str, passages: Sequence[Passage], progress: Progress) -> str | None:
+        """Make the passages of a document, which the store has by now, findable by what they mean: again the same when
+        it was done before. The model whose vectors all of them have now; None where it cannot be had at this moment.
+        Raises StoreAway."""
         ...

@@ -84,6 +84,8 @@ class StoredDocument(msgspec.Struct, frozen=True, kw_only=True):
     """None for what has no pages, or is not read yet."""
     notes: tuple[str, ...] = ()
     """What a reader should know of a document that is ready: `Page 3 is a scan without text`."""
+    embedding_model: str | None = None
+    """Who made the vectors of all its passages; None while they are found by their words alone."""
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,8 +138,19 @@ class Documents(Protocol):
         """Its passages, in place of any before: all or none. False when it is gone."""
         ...
 
-    async def finish(self, document_id: str, *, pages: int | None, notes: Sequence[str] = ()) -> None:
+    async def finish(
+        self, document_id: str, *, pages: int | None, notes: Sequence[str] = (), embedding_model: str | None = None
+    ) -> None:
         """It is ready."""
+        ...
+
+    async def unindexed(self, embedding_model: str, limit: int) -> list[str]:
+        """Anybody's documents that are ready, but whose vectors are another model's, or are none; in
+        no order, so that one that cannot be indexed does not stand before the others."""
+        ...
+
+    async def indexed(self, document_id: str, embedding_model: str) -> None:
+        """All its passages have vectors of that model."""
         ...
 
     async def passages(self, document_id: str) -> list[Passage]:

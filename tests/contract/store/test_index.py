@@ -104,6 +104,15 @@ async def test_vectors_of_two_models_are_kept_apart(index: SqlIndex) -> None:
     assert await index.missing("a", "other") == [0, 1, 2, 3, 4]
 
 
+async def test_vectors_of_two_lengths_are_never_compared(index: SqlIndex) -> None:
+    await index.put("a", "m", {0: [1.0, 0.0]})
+    await index.put("a", "m", {})
+    for again in (index.put("b", "m", {0: [1.0, 0.0, 0.0]}), index.by_vector(["a"], "m", [1.0], 9)):
+        with pytest.raises(ConfigError, match=r"'m' made vectors of 2 dimensions before, and now of [13],"):
+            await again
+    assert numbers(await index.by_vector(["a", "b"], "m", [1.0, 0.0], 9)) == [0]
+
+
 async def test_what_is_put_again_takes_the_place_of_what_was(index: SqlIndex) -> None:
     await index.put("a", "m", {0: [1.0, 0.0], 1: [0.0, 1.0]})
     await index.put("a", "m", {0: [0.0, 1.0], 1: [1.0, 0.0], 99: [1.0, 0.0]})

@@ -234,3 +234,17 @@ async def test_text_that_no_database_takes_is_taken(store: SqlStore) -> None:
     (passage,) = await store.documents.passages("doc-1")
     assert (passage.text, passage.heading) == ("a\ufffdb ? ü 漢 🎉", "\ufffd")
     assert await store.documents.get("me", "a\0") is None
+
+
+async def test_who_has_indexed_a_document_is_known(store: SqlStore) -> None:
+    for name, model in (("a", "m"), ("b", "n"), ("c", None)):
+        await kept(store, name)
+        await store.documents.finish(name, pages=1, embedding_model=model)
+    await kept(store, "unfinished")
+    assert sorted(await store.documents.unindexed("m", 9)) == ["b", "c"]
+    assert len(await store.documents.unindexed("m", 1)) == 1
+    await store.documents.indexed("b", "m")
+    assert await store.documents.unindexed("m", 9) == ["c"]
+    found = await store.documents.load("b")
+    assert found is not None
+    assert found.embedding_model == "m"

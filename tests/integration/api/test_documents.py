@@ -59,6 +59,7 @@ def test_a_document_is_uploaded_and_read(server: WyeServer) -> None:
         "error": None,
         "pages": None,
         "notes": [],
+        "embedding_model": None,
         "created_at": 0,
         "updated_at": 0,
     }

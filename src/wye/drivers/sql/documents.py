@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, delete, insert, select, update
+from sqlalchemy import RowMapping, Select, delete, func, insert, or_, select, update
 
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.files import FIELDS as FILE_FIELDS
@@ -35,6 +35,7 @@ class SqlDocuments:
             "error": document.error,
             "pages": document.pages,
             "notes": encode_text(document.notes),
+            "embedding_model": document.embedding_model,
             "created_s": document.created_s,
             "updated_s": document.updated_s,
         }
@@ -111,9 +112,23 @@ class SqlDocuments:
                 await connection.execute(insert(rows_of_passages), rows)
         return True
 
-    async def finish(self, document_id: str, *, pages: int | None, notes: Sequence[str] = ()) -> None:
-        told = encode_text(list(notes))
-        await self._update(document_id, status="ready", progress=100, error=None, pages=pages, notes=told)
+    async def finish(
+        self, document_id: str, *, pages: int | None, notes: Sequence[str] = (), embedding_model: str | None = None
+    ) -> None:
+        told = {"pages": pages, "notes": encode_text(list(notes)), "embedding_model": embedding_model}
+        await self._update(document_id, status="ready", progress=100, error=None, **told)
+
+    async def unindexed(self, embedding_model: str, limit: int) -> list[str]:
+        row = documents.c
+        other = or_(row.embedding_model.is_(None), row.embedding_model != embedding_model)
+        query = select(row.id).where(row.status == "ready", other).order_by(func.random()).limit(limit)
+        async with self._database.read() as connection:
+            return list(await connection.scalars(query))
+
+    async def indexed(self, document_id: str, embedding_model: str) -> None:
+        this = update(documents).where(documents.c.id == document_id)
+        async with self._database.write() as connection:
+            await connection.execute(this.values(embedding_model=embedding_model))
 
     async def passages(self, document_id: str) -> list[Passage]:
         row = rows_of_passages.c
@@ -139,6 +154,7 @@ def document_of(row: RowMapping) -> StoredDocument:
         error=row["error"],
         pages=row["pages"],
         notes=tuple(decode(row["notes"])),
+        embedding_model=row["embedding_model"],
         created_s=row["created_s"],
         updated_s=row["updated_s"],
     )

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, select, text
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wye.drivers.sql.database import Database
+from wye.drivers.sql.tables import embedding_models
 from wye.kernel.errors import ConfigError
 from wye.kernel.json import encode_text
 from wye.ports.index import Found, Vector
@@ -75,7 +76,8 @@ _CHOSEN = text(
 )
 _MAKE = (
     "CREATE EXTENSION IF NOT EXISTS vector",
-    "CREATE TABLE passage_vectors (passage_id BIGINT NOT NULL REFERENCES passages (id) ON DELETE CASCADE, "
+    "CREATE TABLE IF NOT EXISTS passage_vectors "
+    "(passage_id BIGINT NOT NULL REFERENCES passages (id) ON DELETE CASCADE, "
     "model VARCHAR(255) NOT NULL, vector vector NOT NULL, PRIMARY KEY (passage_id, model))",
 )
 
@@ -94,7 +96,10 @@ class SqlIndex:
             {"document": document_id, "number": number, "model": model, "vector": self._packed(vector)}
             for number, vector in vectors.items()
         ]
+        if not rows:
+            return
         async with self._database.write() as connection:
+            await self._demand_length(connection, model, len(next(iter(vectors.values()))), first=True)
             await connection.execute(text(self._says.put), rows)
 
     async def missing(self, document_id: str, model: str) -> list[int]:
@@ -116,6 +121,7 @@ class SqlIndex:
         await self._make()
         values = {"ids": self._listed(document_ids), "model": model}
         async with self._database.read() as connection:
+            await self._demand_length(connection, model, len(vector))
             if not self._database.postgres:
                 return await self._nearest(connection, values, vector, limit)
             values |= {"vector": self._packed(vector), "limit": limit}
@@ -134,6 +140,21 @@ class SqlIndex:
         order = {passage: place for place, (_, passage) in enumerate(best)}
         rows = await connection.execute(_CHOSEN, {"ids": encode_text(list(order))})
         return [_found(row) for row in sorted(rows.mappings(), key=lambda row: order[row["id"]])]
+
+    async def _demand_length(
+        self, connection: AsyncConnection, model: str, length: int, *, first: bool = False
+    ) -> None:
+        """Vectors of two lengths have no angle: a model keeps the one that it began with. Raises ConfigError."""
+        row = embedding_models
+        if first:
+            began = self._database.insert(row).values(model=model, dimensions=length).on_conflict_do_nothing()
+            await connection.execute(began)
+        known = await connection.scalar(select(row.c.dimensions).where(row.c.model == model))
+        if known not in (None, length):
+            raise ConfigError(
+                f"'{model}' made vectors of {known} dimensions before, and now of {length}, which cannot be compared: "
+                "set documents.embedding_model to one that goes by another name, and documents are indexed anew"
+            )
 
     def _listed(self, document_ids: Sequence[str]) -> Any:
         return list(document_ids) if self._database.postgres else encode_text(list(document_ids))

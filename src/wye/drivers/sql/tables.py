@@ -75,11 +75,20 @@ documents = Table(
     Column("error", Text),
     Column("pages", Integer),
     Column("notes", Text, nullable=False),
+    Column("embedding_model", NAME),
     Column("created_s", Double, nullable=False),
     Column("updated_s", Double, nullable=False),
     Index(None, "principal", "created_s", "id"),
     Index(None, "file_id"),
 )
+
+embedding_models = Table(
+    "embedding_models",
+    metadata,
+    Column("model", NAME, primary_key=True),
+    Column("dimensions", Integer, nullable=False),
+)
+"""Those that have made vectors, and how long they are. The vectors themselves only `index.py` knows."""
 
 passages = Table(
     "passages",
