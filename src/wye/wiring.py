@@ -55,6 +55,7 @@ from wye.gateway.routing.strategies import order_by
 from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
 from wye.kernel.ids import new_id
 from wye.knowledge.attachments import LibraryAttachments
+from wye.knowledge.file_search import LibraryFileSearches
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.orchestration.late import LatePanel, LatePanels
 from wye.ports.engine import Address, Engine, LocalModel
@@ -171,6 +172,7 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
         config.default_model,
         LibraryAttachments(library),
         _cost(config),
+        LibraryFileSearches(library),
     )
     embedder = make_embedder(config, encoders, pipeline)
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)

@@ -101,7 +101,7 @@ Order = Callable[[Sequence[Deployment]], list[Deployment]]
 class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("_order", "cache", "continue_after_cut", "deployments", "name", "panel", "retries", "strict")
+    __slots__ = ("_order", "asks", "cache", "continue_after_cut", "deployments", "name", "panel", "retries", "strict")
 
     def __init__(
         self,
@@ -114,6 +114,7 @@ class Route:
         cache: CachePolicy | None = None,
         continue_after_cut: bool = False,
         panel: Panel | None = None,
+        asks: Route | None = None,
     ) -> None:
         self.name = name
         self.deployments = deployments
@@ -126,6 +127,8 @@ class Route:
         """Whether a stream that broke off goes on at another deployment."""
         self.panel = panel
         """Models that answer together, in place of deployments."""
+        self.asks = asks
+        """Of a panel that is made for one request: where its own model is asked."""
         self._order = order
 
     def only(self, deployments: list[Deployment], retries: int | None = None) -> Route:

@@ -9,8 +9,10 @@ import msgspec
 
 from wye.canon.events import Event, Failure, Ping, is_content
 from wye.canon.fold import Fold, unfold
+from wye.canon.loss import Losses
 from wye.canon.parts import Text
-from wye.canon.request import ChatRequest
+from wye.canon.request import ChatRequest, Message
+from wye.canon.tools import FunctionTool
 from wye.canon.usage import Usage, total_of
 from wye.dialects.dialect import StreamEncoder
 from wye.gateway.call_record import attempts_of
@@ -20,7 +22,7 @@ from wye.gateway.relay.answer import whole_answer
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
-from wye.kernel.errors import BadRequest, WyeError
+from wye.kernel.errors import BadRequest, CapacityError, UpstreamError, WyeError
 from wye.ports.inference import Answered, Audience, Panel
 
 Ask = Callable[[Exchange, Route], Awaitable[Whole | Stream]]
@@ -42,9 +44,17 @@ class GatewayInference:
     """Implements `ports.inference.Inference` for one caller's request."""
 
     def __init__(
-        self, exchange: Exchange, router: Router, settlement: Settlement, ask: Ask, cost: Cost = unknown_cost
+        self,
+        exchange: Exchange,
+        router: Router,
+        settlement: Settlement,
+        ask: Ask,
+        cost: Cost = unknown_cost,
+        asks: Route | None = None,
     ) -> None:
-        """`cost` tells what so many tokens of a deployment cost, in micro-dollars."""
+        """`cost` tells what so many tokens of a deployment cost, in micro-dollars; `asks` is where the exchange's own
+        model is asked, where that is decided."""
+        self._asks = asks
         self._cost = cost
         self._exchange = exchange
         self._router = router
@@ -63,6 +73,23 @@ class GatewayInference:
             for deployment in self._route(model).deployments
         ]
         return min([window for window in windows if window is not None], default=None)
+
+    async def calls_tools(self, model: str, tool: FunctionTool) -> bool:
+        for deployment in self._route(model).deployments:
+            losses, provider = Losses(), deployment.provider
+            if not provider.calls_tools(deployment.model):
+                return False
+            probe = ChatRequest(model=deployment.model, messages=[Message("user", [Text("?")])], tools=[tool])
+            try:
+                adapted = await provider.adapt(probe, losses)
+                deployment.speaks(self._exchange.dialect).encode_request(adapted.request, losses, provider.quirks)
+            except (CapacityError, UpstreamError):
+                continue  # whoever asks it hears of that
+            except BadRequest:
+                return False
+            if any(loss.field.startswith("tools") for loss in losses):
+                return False
+        return True
 
     def cost_micro_usd(self, model: str, usage: Usage) -> int | None:
         costs = [self._cost(deployment, usage) for deployment in self._route(model).deployments]
@@ -117,6 +144,8 @@ class GatewayInference:
         return Answered(response, response.usage, deployment, asking.attempts)
 
     def _route(self, model: str) -> Route:
+        if self._asks is not None and model == self._exchange.model:
+            return self._asks
         route = self._router.route(model)
         if route.panel is not None:
             raise BadRequest(

@@ -23,6 +23,7 @@ from wye.gateway.orchestrated import Cost, GatewayInference, orchestrate, unknow
 from wye.gateway.policy import attached, conversations
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.policy.searched import searched
 from wye.gateway.relay.continuation import continuing
 from wye.gateway.relay.passthrough import pass_through
 from wye.gateway.relay.peek import model_of, peek, stream_of, take_orchestration
@@ -35,6 +36,7 @@ from wye.kernel import clock
 from wye.kernel.errors import BadRequest, CapacityError, UpstreamError
 from wye.kernel.json import Raw, decode_body, encode
 from wye.ports.attachments import Attachments
+from wye.ports.file_search import FileSearches
 from wye.ports.inference import Panel
 from wye.ports.state import State
 
@@ -54,9 +56,11 @@ class Pipeline:
         default_model: str | None = None,
         files: Attachments | None = None,
         cost: Cost = unknown_cost,
+        searches: FileSearches | None = None,
     ) -> None:
         """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`. `files`
-        reads those that a request names; `cost` is what a deployment's tokens cost, asked for panels."""
+        reads those that a request names, `searches` lets a model search them; `cost` is what a deployment's tokens
+        cost, asked for panels."""
         self.state = state
         self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
@@ -66,6 +70,7 @@ class Pipeline:
         self._default_model = default_model
         self._files = files
         self._cost = cost
+        self._searches = searches
 
     async def chat(self, exchange: Exchange) -> Whole | Stream:
         """Answer one chat request of an authenticated caller. Raises WyeError.
@@ -101,6 +106,8 @@ class Pipeline:
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
+                if self._searches is not None:
+                    route = await searched(exchange, route, self._searches)
             if self.settlement.funds:
                 await self.settlement.fund(exchange, route)
             if remembers and self.conversations.begins_in_background(exchange, route):
@@ -210,7 +217,7 @@ class Pipeline:
 
     def _first(self, exchange: Exchange, route: Route) -> Awaitable[Whole | Stream]:
         if route.panel is not None:
-            inference = GatewayInference(exchange, self.router, self.settlement, self._first, self._cost)
+            inference = GatewayInference(exchange, self.router, self.settlement, self._first, self._cost, route.asks)
             return orchestrate(exchange, route.panel, inference)
         if route.continue_after_cut and exchange.stream:
             return continuing(exchange, route, self._ask, self.settlement)

@@ -31,6 +31,11 @@ class LibraryOnDemand:
         return self._library
 
     @property
+    def in_use(self) -> bool:
+        """Whether anything may be kept in it."""
+        return self._library is not None or self._in_use()
+
+    @property
     def away(self) -> str | None:
         """Why its database cannot be reached; None while it can, or nobody asked for it."""
         return self._library.store.away if self._library is not None else None

@@ -13,6 +13,7 @@ import msgspec
 from wye.canon.events import Event
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
+from wye.canon.tools import FunctionTool
 from wye.canon.usage import Usage
 
 
@@ -43,6 +44,13 @@ class Inference(Protocol):
         """How many tokens a model holds, prompt and answer together; None if unknown.
 
         Raises NotFound for a name that nobody answers for, BadRequest for one that stands for several models.
+        """
+        ...
+
+    async def calls_tools(self, model: str, tool: FunctionTool) -> bool:
+        """Whether a model takes this tool, and can be relied on to call it, whoever of its deployments answers.
+
+        Raises as `window` does.
         """
         ...
 

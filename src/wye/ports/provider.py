@@ -65,6 +65,10 @@ class Provider(Protocol):
         """Whether this model goes on from a last message of the assistant, as far as is known."""
         ...
 
+    def calls_tools(self, model: str) -> bool:
+        """Whether this model can be relied on to call a tool where it should, as far as is known."""
+        ...
+
     def embeds(self, model: str) -> EmbeddingDialect | None:
         """The dialect in which to ask this model for embeddings; None where it makes none."""
         ...

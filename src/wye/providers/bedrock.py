@@ -121,6 +121,9 @@ class BedrockProvider:
     def takes_prefill(self, model: str) -> bool:
         return ROWS["bedrock"].takes_prefill(base_model(model))
 
+    def calls_tools(self, model: str) -> bool:
+        return True
+
     def window(self, model: str) -> int | None:
         return None
 

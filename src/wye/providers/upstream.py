@@ -101,6 +101,9 @@ class UpstreamProvider:
     def takes_prefill(self, model: str) -> bool:
         return self._row.takes_prefill(model)
 
+    def calls_tools(self, model: str) -> bool:
+        return True
+
     def window(self, model: str) -> int | None:
         return None
 

@@ -11,6 +11,7 @@ from wye.canon.fold import fold, unfold
 from wye.canon.parts import Part, Text, Thinking
 from wye.canon.request import ChatRequest, Message
 from wye.canon.response import ChatResponse, Choice, FinishReason
+from wye.canon.tools import FunctionTool
 from wye.canon.usage import Usage
 from wye.kernel.errors import NotFound, WyeError
 from wye.orchestration.panel import ModelPanel
@@ -40,6 +41,9 @@ class Models:
         if model not in self.said:
             raise NotFound(f"Model '{model}' not found.")
         return self.windows.get(model)
+
+    async def calls_tools(self, model: str, tool: FunctionTool) -> bool:
+        raise AssertionError("a panel gives its members no tools of its own")
 
     def cost_micro_usd(self, model: str, usage: Usage) -> int | None:
         price = self.prices.get(model)
