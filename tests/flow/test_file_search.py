@@ -278,8 +278,7 @@ def test_our_stores_are_ours_for_such_an_upstream_too(asked: Asked) -> None:
     response = asked.ask(model="native", tool_choice={"type": "file_search"}, include=["file_search_call.results"])
     assert [item.type for item in response.output] == ["file_search_call", "message"]
     (request,) = asked.heard()
-    assert [tool["type"] for tool in request["tools"]] == ["function"]
-    assert "include" not in request
+    assert {"tools", "tool_choice", "include"}.isdisjoint(request)
 
 
 @pytest.mark.parametrize(
