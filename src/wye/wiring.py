@@ -187,6 +187,7 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
         for told in telemetry:
             await told.start()
         await state.start()
+        await admission.start()
         if health is not None:
             health.start()
         pipeline.conversations.background.listen()

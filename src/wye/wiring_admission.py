@@ -12,6 +12,7 @@ import msgspec
 from wye.catalog.prices import Price, Rate, known_price
 from wye.config.schema import Config, PriceConfig
 from wye.config.sources import home_folder
+from wye.drivers.disk.journal import DiskJournal
 from wye.drivers.memory.quotas import MemoryQuotas
 from wye.gateway.policy.auth import OWN_ACCESS_KEY_ID, Auth
 from wye.gateway.policy.bookkeeping import Bookkeeper
@@ -38,6 +39,7 @@ class Admission(NamedTuple):
 
     auth: Auth
     settlement: Settlement
+    start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
 
 
@@ -51,7 +53,7 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
     writes = bool(config.keys.enabled or of_routes) if config.usage.ledger is None else config.usage.ledger
     if not (config.keys.enabled or of_routes or writes):
         limiter = Limiter(lambda principal: limits, counts, namespace) if limits != Limits() else None
-        return Admission(make_auth(config), Settlement(limiter, telemetry), counts.stop)
+        return Admission(make_auth(config), Settlement(limiter, telemetry), _nothing, counts.stop)
     from wye.drivers.sql.keys import SqlKeys  # noqa: PLC0415 - make_database has told of a missing extra
     from wye.drivers.sql.ledger import SqlLedger  # noqa: PLC0415
 
@@ -60,8 +62,12 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
     _demand_prices(config, prices)
     issued = IssuedKeys(SqlKeys(database), limits) if config.keys.enabled else None
     limiter = Limiter(issued.limits_of if issued is not None else lambda principal: limits, counts, namespace)
-    bookkeeper = Bookkeeper(ledger, prices) if writes else None
+    bookkeeper = Bookkeeper(ledger, make_journal(config), prices) if writes else None
     budgets = Budgets(issued, of_routes, ledger, prices, counts, namespace) if issued or of_routes else None
+
+    async def start() -> None:
+        if bookkeeper is not None:
+            await bookkeeper.start()
 
     async def stop() -> None:
         await counts.stop()
@@ -69,7 +75,16 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
             await bookkeeper.stop()
         await database.close()
 
-    return Admission(make_auth(config, issued), Settlement(limiter, telemetry, budgets, bookkeeper), stop)
+    return Admission(make_auth(config, issued), Settlement(limiter, telemetry, budgets, bookkeeper), start, stop)
+
+
+async def _nothing() -> None:
+    """There is nothing to start."""
+
+
+def make_journal(config: Config) -> DiskJournal:
+    """Where entries of the ledger are until they are in the database, in Wye's home folder."""
+    return DiskJournal(_home(config) / "journal")
 
 
 def route_budgets(config: Config) -> dict[str, Budget]:
@@ -102,11 +117,14 @@ def make_database(config: Config, setting: str) -> Database:
         from wye.drivers.sql.database import Database, database_url  # noqa: PLC0415 - an extra, imported only when used
     except ImportError:
         raise MissingExtra(setting, "documents") from None
-    file = (Path(config.home) if config.home else home_folder(None, {})) / "wye.db"
     try:
-        return Database(database_url(config.storage.url or Secret(f"sqlite:///{file}")))
+        return Database(database_url(config.storage.url or Secret(f"sqlite:///{_home(config) / 'wye.db'}")))
     except ValueError as error:
         raise ConfigError(f"storage.url cannot be used: {error}") from None
+
+
+def _home(config: Config) -> Path:
+    return Path(config.home) if config.home else home_folder(None, {})
 
 
 def make_prices(config: Config, setting: str = "keys.enabled or usage.ledger") -> Prices:

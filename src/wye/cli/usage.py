@@ -64,14 +64,18 @@ def command(
 
 
 async def _with_books(config: Config, work: Callable[[Ledger, Keys], Awaitable[_Found]]) -> _Found:
-    from wye.wiring_admission import make_database
+    from wye.gateway.policy.bookkeeping import bring_in
+    from wye.wiring_admission import make_database, make_journal
 
     database = make_database(config, "wye usage")
     from wye.drivers.sql.keys import SqlKeys
     from wye.drivers.sql.ledger import SqlLedger
 
+    ledger = SqlLedger(database)
     try:
-        return await work(SqlLedger(database), SqlKeys(database))
+        for leftover in make_journal(config).left_behind():
+            await bring_in(leftover, ledger)
+        return await work(ledger, SqlKeys(database))
     finally:
         await database.close()
 

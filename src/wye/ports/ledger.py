@@ -60,3 +60,38 @@ class Ledger(Protocol):
     async def sums(self, by: Group, since_s: float, until_s: float, principal: str | None = None) -> list[Sum]:
         """The dearest first; days in their order."""
         ...
+
+
+class Leftover(Protocol):
+    """What a process that is gone had not brought into the ledger. It is this process's alone from now on."""
+
+    def entries(self) -> list[Entry]: ...
+
+    def forget(self) -> None:
+        """They are in the ledger."""
+        ...
+
+
+class Journal(Protocol):
+    """Entries on their way into the ledger, kept where the end of the process does not reach them."""
+
+    @property
+    def away(self) -> str | None:
+        """Why it keeps nothing; None while it does."""
+        ...
+
+    def add(self, entry: Entry) -> None:
+        """When this returns the entry is kept, unless the journal is away."""
+        ...
+
+    def done(self, count: int) -> None:
+        """The oldest so many need not be kept any longer."""
+        ...
+
+    def left_behind(self) -> Sequence[Leftover]:
+        """By processes that are gone."""
+        ...
+
+    def close(self) -> None:
+        """What is not done is left behind."""
+        ...

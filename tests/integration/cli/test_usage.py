@@ -8,13 +8,16 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests import wire
 from tests.integration.cli.conftest import Run, Serve, says
 from tests.integration.cli.money import configure, issue
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake import FakeUpstream, event_stream, json_body
 
 CHAT = "/v1/chat/completions"
 CALL_MICRO_USD = 3011
@@ -86,6 +89,50 @@ def test_no_entry_is_lost_when_a_server_is_stopped_under_load(serve: Serve, here
     (row,) = usage(here)
     assert answered[200] > 20
     assert row["calls"] == answered[200] + answered[503] == len(upstream.requests)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_no_answered_call_is_lost_when_a_server_is_killed(
+    stream: bool, serve: Serve, here: Run, upstream: FakeUpstream
+) -> None:
+    """kill -9 in the middle of 200 calls, 8 at a time: those answered are in the ledger, once each."""
+    configure(upstream)
+    key = issue(here)
+    if stream:
+        upstream.script = lambda request: event_stream(wire.OPENAI_STREAM)
+    server = serve()
+    answered: list[int] = []
+
+    def ask(_: int) -> None:
+        try:
+            status, _, body = wire.call(server.url, CHAT, wire.ask(stream=stream), headers=bearer(key))
+        except (OSError, HTTPException):
+            return  # it is gone
+        assert body.endswith(b"data: [DONE]\n\n") == stream
+        answered.append(status)
+        if len(answered) == 100:
+            server.process.kill()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(200)))
+    assert server.process.wait(timeout=10) == -signal.SIGKILL
+    assert {*answered} == {200}
+    rows = usage(here)[0]["calls"]
+    assert len(answered) <= rows <= len(answered) + 8, "those that were being answered may be there, too"
+
+
+def test_a_server_brings_in_what_a_killed_one_has_left(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+    configure(upstream)
+    key = issue(here, "ann", "--budget", "0.007/total")
+    server = serve()
+    for _ in range(2):
+        assert wire.call(server.url, CHAT, wire.ask(max_tokens=3), headers=bearer(key))[0] == 200
+    server.process.kill()
+    server.process.wait()
+    server = serve()
+    assert wire.call(server.url, CHAT, wire.ask(max_tokens=3), headers=bearer(key))[0] == 429
+    assert server.stop()[0] == 0
+    assert not [*Path("home/journal").iterdir()]
 
 
 def test_a_budget_is_known_again_after_a_restart(serve: Serve, here: Run, upstream: FakeUpstream) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from tests.books import Books
 from wye.canon.usage import Usage
 from wye.catalog.prices import Price, Rate
 from wye.dialects.registry import DIALECTS
+from wye.drivers.disk.journal import DiskJournal
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy import bookkeeping as module
@@ -31,6 +33,11 @@ class Upstream:
 DEPLOYMENT = Deployment(cast(Provider, Upstream()), "x", Clocks())
 PRICES = Prices({"up/x": Price(((0, Rate(1_000_000, 2_000_000)),))}, {}, lambda vendor, model: None)
 USAGE = Usage(10, 5, cached_tokens=3)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> DiskJournal:
+    return DiskJournal(tmp_path)
 
 
 def exchange(**more: Any) -> Exchange:
@@ -62,10 +69,10 @@ async def written(books: Books, keeper: Bookkeeper) -> list[Entry]:
     ids=["whole", "cut", "cut at once", "hit", "join", "miss", "miss that failed", "nobody answered"],
 )
 async def test_a_call_is_noted_with_what_it_cost(
-    about: dict[str, Any], usage: Usage | None, failed: bool, wanted: tuple[Any, ...]
+    about: dict[str, Any], usage: Usage | None, failed: bool, wanted: tuple[Any, ...], journal: DiskJournal
 ) -> None:
     books = Books()
-    keeper = Bookkeeper(books, PRICES)
+    keeper = Bookkeeper(books, journal, PRICES)
     settlement, call = Settlement(None, bookkeeper=keeper), exchange(**about)
     await settlement.begin(call)
     if call.serving is not None:
@@ -76,11 +83,13 @@ async def test_a_call_is_noted_with_what_it_cost(
     assert figures(entry) == wanted
 
 
-async def test_entries_are_written_many_at_a_time_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entries_are_written_many_at_a_time_and_soon(
+    monkeypatch: pytest.MonkeyPatch, journal: DiskJournal
+) -> None:
     monkeypatch.setattr(module, "WRITTEN_S", 0.02)
     monkeypatch.setattr(module, "_AT_ONCE", 40)
     books = Books()
-    keeper = Bookkeeper(books, PRICES)
+    keeper = Bookkeeper(books, journal, PRICES)
     for round_ in range(2):
         for _ in range(100):
             keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
@@ -91,13 +100,13 @@ async def test_entries_are_written_many_at_a_time_and_soon(monkeypatch: pytest.M
 
 
 async def test_what_is_not_written_waits_for_the_database_up_to_a_bound(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, journal: DiskJournal
 ) -> None:
     monkeypatch.setattr(module, "WRITTEN_S", 0.02)
     monkeypatch.setattr(module, "MAX_WAITING", 10)
     books = Books()
     books.away = "gone"
-    keeper = Bookkeeper(books, PRICES)
+    keeper = Bookkeeper(books, journal, PRICES)
     settlement = Settlement(None, bookkeeper=keeper)
     for _ in range(10):
         keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
@@ -108,15 +117,51 @@ async def test_what_is_not_written_waits_for_the_database_up_to_a_bound(
     assert keeper.degraded == "10 entries wait for the database, 2 are lost"
     asyncio.get_running_loop().call_later(0.1, setattr, books, "away", None)
     assert len(await written(books, keeper)) == 10
-    books.away = "gone"
+
+
+async def test_what_is_not_written_at_the_end_is_by_the_next_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "WRITTEN_S", 0.02)
     monkeypatch.setattr(module, "_LAST_S", 0.05)
-    keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
+    books = Books()
+    books.away = "gone"
+    first, second, third = (Bookkeeper(books, DiskJournal(tmp_path), PRICES) for _ in range(3))
+    for _ in range(3):
+        first.record(exchange(), DEPLOYMENT, USAGE, failed=False)
     with caplog.at_level(logging.ERROR):
+        await first.stop()
+    assert "3 entries wait in the journal for the next start" in caplog.text
+    await second.start()
+    second.record(exchange(), DEPLOYMENT, USAGE, failed=False)
+    books.away = None
+    assert second._writer is not None
+    await asyncio.wait([second._writer], timeout=2)
+    assert len(books.entries) == 4
+    await second.stop()
+    await third.start()
+    assert third._writer is None
+    assert not third._journal.left_behind()
+
+
+async def test_without_a_journal_what_is_not_written_is_lost_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_LAST_S", 0.05)
+    (tmp_path / "file").touch()
+    books = Books()
+    keeper = Bookkeeper(books, DiskJournal(tmp_path / "file"), PRICES)
+    keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
+    assert keeper.degraded == "the journal cannot be written: File exists"
+    books.away = "gone"
+    with caplog.at_level(logging.WARNING):
         await keeper.stop()
     assert "1 entries are lost" in caplog.text
 
 
-async def test_what_was_being_written_at_the_end_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_being_written_at_the_end_is_written_once(
+    monkeypatch: pytest.MonkeyPatch, journal: DiskJournal
+) -> None:
     monkeypatch.setattr(module, "WRITTEN_S", 0.0)
     books, gate = Books(), asyncio.Event()
     add = books.add
@@ -126,7 +171,7 @@ async def test_what_was_being_written_at_the_end_is_written_once(monkeypatch: py
         await gate.wait()
 
     monkeypatch.setattr(books, "add", slowly)
-    keeper = Bookkeeper(books, PRICES)
+    keeper = Bookkeeper(books, journal, PRICES)
     keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
     await asyncio.sleep(0.02)
     assert len(books.entries) == 1

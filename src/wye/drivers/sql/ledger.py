@@ -14,8 +14,6 @@ from wye.drivers.sql.tables import usage
 from wye.ports.ledger import Entry, Group, Sum
 
 _DAY_S = 86400
-_WRITTEN = 500
-"""Rows of one statement: each has a dozen parameters, and databases bound their number."""
 
 
 class SqlLedger:
@@ -27,11 +25,12 @@ class SqlLedger:
         return self._database.away
 
     async def add(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
         rows = [msgspec.structs.asdict(entry) for entry in entries]
+        new = self._database.insert(usage).on_conflict_do_nothing(index_elements=["id"])
         async with self._database.write() as connection:
-            for start in range(0, len(rows), _WRITTEN):
-                new = self._database.insert(usage).values(rows[start : start + _WRITTEN])
-                await connection.execute(new.on_conflict_do_nothing(index_elements=["id"]))
+            await connection.execute(new, rows)  # one statement, prepared once: a tenth of what one of many rows costs
 
     async def spent_micro_usd(self, since_s: float, principal: str | None, model: str | None) -> int:
         query = select(func.coalesce(func.sum(usage.c.cost_micro_usd), 0)).where(usage.c.at_s >= since_s)
