@@ -22,7 +22,6 @@ import msgspec
 from wye.api.ingress import Asked, asked
 from wye.canon.embedding import Embedding, EmbeddingResponse
 from wye.canon.loss import Losses
-from wye.canon.parts import ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.response import FinishReason
 from wye.canon.usage import Usage
@@ -34,8 +33,10 @@ from wye.kernel import clock, sigv4
 from wye.kernel.errors import BadRequest, Forbidden, LimitExceeded, NotFound, Unauthenticated, WyeError
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, decode, decode_body, encode
+from wye.testing import kept_responses
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
 from wye.testing.faults import Case, fault_named, fault_of_model
+from wye.testing.kept_responses import KeptResponses
 from wye.testing.replies import Call, Rule, check_history, input_tokens, last_said, reply_to, tokens_of
 from wye.testing.telling import Pace, Told, refuse, response_of, tell
 
@@ -103,8 +104,7 @@ class FakeProvider(FakeUpstream):
         self._window: tuple[float, int] = (clock.monotonic_s(), 0)
         self._used: Counter[int] = Counter()
         self._befallen: dict[tuple[str, str], tuple[int, float]] = {}
-        self._remembered: dict[str, set[str]] = {}
-        """Of each answer of Responses the ids of its calls and of those before it."""
+        self._kept = KeptResponses()
 
     def when(
         self,
@@ -151,7 +151,9 @@ class FakeProvider(FakeUpstream):
         plain = DIALECTS["anthropic_messages" if "anthropic-version" in request.headers else "openai_chat"]
         found: Asked | None = None
         try:
-            if request.method == "GET":
+            if (kept := self._kept_page(request)) is not None:
+                answer = json_body(kept)
+            elif request.method == "GET":
                 answer = _page(path, plain)
             else:
                 found = asked({"path": path, "raw_path": path.encode("latin-1"), "query_string": b""})
@@ -191,8 +193,7 @@ class FakeProvider(FakeUpstream):
             return json_body(dialect.encode_count(input_tokens(chat)))
         self._count_call()
         rule = self._rule(chat)
-        earlier = self._earlier(chat)
-        check_history(chat, earlier)
+        check_history(chat, self._kept.calls_before(chat))
         said: dict[str, Told] = {}
 
         def told() -> Told:
@@ -200,12 +201,23 @@ class FakeProvider(FakeUpstream):
                 choices = min(chat.n or 1, _MAX_CHOICES)
                 replies = [reply_to(chat, rule) for _ in range(choices)]
                 response = response_of(dialect, chat, replies, self.tag)
-                self._remember_calls(response.id, earlier, chat, replies[0].parts)
                 said["it"] = tell(dialect, chat, response, self._pace(request, rule))
+                if dialect.name == kept_responses.DIALECT:
+                    self._kept.keep(chat, body.get("input"), replies[0].parts, said["it"])
             return said["it"]
 
         spec = (rule.fault if rule else None) or self._fault(request, chat.model)
         return self._befall(spec, Case(dialect, chat, told, 0, 0.0), chat.model, call)
+
+    def _kept_page(self, request: FakeRequest) -> JsonObject | None:
+        """What is said of answers that are kept; None for any other address. Raises WyeError."""
+        address = urlsplit(request.path)
+        match address.path.removeprefix("/v1").strip("/").split("/"):
+            case ["responses", first, *rest] if request.method != "POST" or rest:
+                self._check_key(request)
+                return self._kept.page(request.method, [first, *rest], address.query)
+            case _:
+                return None
 
     def _embedded(self, request: FakeRequest, found: Asked, body: JsonObject, call: FakeCall) -> FakeAnswer:
         embeddings = found.embeddings
@@ -269,28 +281,6 @@ class FakeProvider(FakeUpstream):
             _number(request, "x-fake-latency", latency_s) or 0.0,
             _number(request, "x-fake-tokens-per-s", tokens_per_s or self.pace.tokens_per_s) or None,
         )
-
-    def _earlier(self, chat: ChatRequest) -> set[str]:
-        """The ids of calls that the vendor itself remembers. Raises BadRequest for an answer that it does not."""
-        previous = (chat.extras or {}).get("openai_responses", {}).get("previous_response_id")
-        if previous is None:
-            return set()
-        found = self._remembered.get(str(previous))
-        if found is None:
-            raise BadRequest(
-                f"Previous response with id '{str(previous)[:100]}' not found.",
-                param="previous_response_id",
-                code="previous_response_not_found",
-            )
-        return found
-
-    def _remember_calls(self, identity: str, earlier: set[str], chat: ChatRequest, said: Iterable[Any]) -> None:
-        if not identity.startswith("resp_") or chat.store is False:
-            return
-        parts = [*said, *(part for message in chat.messages for part in message.parts)]
-        self._remembered[identity] = earlier | {part.id for part in parts if isinstance(part, ToolCall)}
-        while len(self._remembered) > _MAX_CALLS:
-            del self._remembered[next(iter(self._remembered))]
 
     def _check_key(self, request: FakeRequest) -> None:
         """Raises Unauthenticated, or Forbidden for a signature that is not of this key."""
@@ -364,6 +354,8 @@ def _page(path: str, plain: Dialect) -> FakeAnswer:
     match path.removeprefix("/v1").strip("/").split("/"):
         case ["health"]:
             return json_body({"status": "ok"})
+        case ["inference-profiles"]:
+            return json_body({"inferenceProfileSummaries": [_bedrock_profile(name) for name in MODELS if "." in name]})
         case ["models"] if plain.name == "anthropic_messages":
             listed = [_anthropic_model(name) for name in MODELS]
             return json_body({"data": listed, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]})
@@ -381,6 +373,18 @@ def _openai_model(name: str) -> JsonObject:
 
 def _anthropic_model(name: str) -> JsonObject:
     return {"type": "model", "id": name, "display_name": name, "created_at": "2025-01-01T00:00:00Z"}
+
+
+def _bedrock_profile(name: str) -> JsonObject:
+    """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_ListInferenceProfiles.html"""
+    return {
+        "inferenceProfileName": name,
+        "inferenceProfileId": f"us.{name}",
+        "inferenceProfileArn": f"arn:aws:bedrock:us-east-1::inference-profile/us.{name}",
+        "models": [{"modelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{name}"}],
+        "status": "ACTIVE",
+        "type": "SYSTEM_DEFINED",
+    }
 
 
 def _vector(given: str | list[int], dimensions: int) -> list[float]:

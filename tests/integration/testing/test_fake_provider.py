@@ -171,6 +171,38 @@ def test_responses_go_on(gpt: Any) -> None:
         gpt.responses.create(model="gpt-4o", input="Hi", previous_response_id="resp_none")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_responses_are_kept_shown_and_forgotten(stream: bool, gpt: Any) -> None:
+    def ask(text: str, **more: Any) -> Any:
+        if not stream:
+            return gpt.responses.create(model="gpt-4o", input=text, **more)
+        *_, last = gpt.responses.create(model="gpt-4o", input=text, stream=True, **more)
+        return last.response
+
+    first = ask("What is 2+2?")
+    second = ask("Oslo", previous_response_id=first.id)
+    assert gpt.responses.retrieve(first.id).output_text == "4"
+    assert gpt.responses.retrieve(second.id) == second
+    items = [item.content[0].text for item in gpt.responses.input_items.list(second.id, order="asc")]
+    assert items == ["What is 2+2?", "4", "Oslo"]
+    pages = gpt.responses.input_items.list(second.id, limit=1)
+    assert [item.content[0].text for item in pages] == ["Oslo", "4", "What is 2+2?"]
+    with pytest.raises(openai.BadRequestError, match="background=true"):
+        gpt.responses.cancel(first.id)
+    with pytest.raises(openai.BadRequestError, match="order must be"):
+        gpt.responses.input_items.list(first.id, order="up")
+    gpt.responses.delete(first.id)
+    for gone in (gpt.responses.retrieve, gpt.responses.delete, gpt.responses.cancel, gpt.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match="not found"):
+            gone(first.id)
+    with pytest.raises(openai.BadRequestError, match="not found"):
+        ask("Hi", previous_response_id=first.id)
+    with pytest.raises(openai.NotFoundError):
+        gpt.responses.retrieve(ask("Hi", store=False).id)
+    with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
+        gpt.get(f"/responses/{second.id}/nothing", cast_to=object)
+
+
 def test_completions_embeddings_and_models(gpt: Any) -> None:
     assert gpt.completions.create(model="gpt-3.5", prompt="2+2").choices[0].text == "4"
     answer = gpt.embeddings.create(model="text-embedding-3-small", input=["red cat", "red dog", "blue sky"])
@@ -313,6 +345,14 @@ def test_what_is_unknown_is_refused_in_the_callers_words(
         assert (status, json.loads(body)["error"]["code"]) == (404, "unknown_url")
     status, _, body = wire.call(provider.url, "/v1/chat/completions", b"{", "POST")
     assert status == 400
+
+
+def test_the_models_of_bedrock_are_listed(provider: FakeProvider) -> None:
+    keys = {"aws_access_key_id": "AKID", "aws_secret_access_key": "s", "region_name": "us-east-1"}
+    listed = boto3.client("bedrock", endpoint_url=provider.url, **keys).list_inference_profiles()
+    assert [one["inferenceProfileId"] for one in listed["inferenceProfileSummaries"]] == [
+        "us.anthropic.claude-3-haiku-20240307-v1:0"
+    ]
 
 
 def test_a_key_is_demanded_where_there_is_one() -> None:
