@@ -17,6 +17,8 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 # A line may end in LF, CR or CRLF. A CR that ends a chunk may be half of a CRLF: its LF then begins the next frame
 # as an empty line, which means nothing.
 _BLANK_LINE = re.compile(rb"\n\n|\n\r\n?|\r\r\n?|\r\n\r\n?|\r\n\n")
+_ONE_FRAME = re.compile(rb"(?:event: ([^\r\n]*)\n)?data: ([^\r\n]*)\n\n")
+"""The two shapes that providers send: nearly always a chunk is one of these."""
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -63,13 +65,17 @@ class FrameSplitter:
 
 def parse(whole: bytes) -> list[Frame]:
     """The frames with data in bytes that hold whole frames. Comments, ids and retry times are dropped."""
+    one = _ONE_FRAME.fullmatch(whole)
+    if one is not None:
+        event: bytes | None = one[1]
+        return [Frame(one[2], None if event is None else event.decode("utf-8", "replace"))]
     frames: list[Frame] = []
     if b"\r" in whole:
         whole = _LINE_END.sub(b"\n", whole)
     for block in whole.split(b"\n\n"):
         if not block:
             continue
-        # The two shapes that providers send, without a loop over lines.
+        # The same two shapes, without a loop over lines.
         if block.startswith(b"data: ") and b"\n" not in block:
             frames.append(Frame(block[6:]))
             continue
@@ -77,7 +83,7 @@ def parse(whole: bytes) -> list[Frame]:
         if head.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
             frames.append(Frame(rest[6:], head[7:].decode("utf-8", "replace")))
             continue
-        event: str | None = None
+        named: str | None = None
         data: list[bytes] = []
         for line in block.split(b"\n"):
             name, colon, value = line.partition(b":")
@@ -87,9 +93,9 @@ def parse(whole: bytes) -> list[Frame]:
             if name == b"data":
                 data.append(value)
             elif name == b"event":
-                event = value.decode("utf-8", "replace")
+                named = value.decode("utf-8", "replace")
         if data:
-            frames.append(Frame(b"\n".join(data), event))
+            frames.append(Frame(b"\n".join(data), named))
     return frames
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from wye.canon.events import (
@@ -40,6 +42,22 @@ from wye.kernel.json import JsonError, JsonObject, as_object, decode
 from wye.kernel.sse import Frame, SseDecoder
 
 
+class _TextPiece(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _MoreText(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """Nearly every event of most streams, when there is nothing else in it."""
+
+    type: Literal["content_block_delta"]
+    index: int
+    delta: _TextPiece
+
+
+_more_text = msgspec.json.Decoder(_MoreText).decode
+
+
 class _Block:
     """A content block that has begun and not ended."""
 
@@ -62,6 +80,8 @@ class Decoder:
         self._sse = SseDecoder()
         self._blocks: dict[int, _Block] = {}
         self._begun = 0
+        self._texts = 0
+        """Blocks of text that have begun."""
         self._implied: FinishReason | None = None
         self._usage: JsonObject = {}
         self._started = False
@@ -112,6 +132,8 @@ class Decoder:
     def _frame(self, item: Frame, events: list[Event]) -> None:
         if self._over:
             return
+        if self._texts and self._more_text(item.data, events):
+            return
         try:
             event = decode(item.data)
         except JsonError as error:
@@ -140,6 +162,17 @@ class Decoder:
             # `ping`, and what the protocol may add: clients must bear events that they do not know.
             events.append(Ping())
 
+    def _more_text(self, data: bytes, events: list[Event]) -> bool:
+        try:
+            told = _more_text(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        block = self._blocks.get(told.index)
+        if block is None or block.kind is not Text:
+            return False
+        events.append(TextDelta(block.index, told.delta.text))
+        return True
+
     def _start(self, event: JsonObject, events: list[Event]) -> None:
         given = as_object(event.get("message"))
         if given is None or self._started:
@@ -167,6 +200,7 @@ class Decoder:
         at = block.index
         match part:
             case Text():
+                self._texts += 1
                 events.append(PartStart(at, replace(part, text="", citations=[])))
                 if part.text:
                     events.append(TextDelta(at, part.text))

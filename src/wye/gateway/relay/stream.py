@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wye.canon.events import End, Event, Failure, Finish, Ping, Start, UsageReport, is_content
+from wye.canon.events import End, Event, Failure, Finish, Ping, Start, TextDelta, UsageReport, is_content
 from wye.canon.usage import Usage
 from wye.gateway.exchange import Outlet
 from wye.kernel import clock
@@ -94,6 +94,9 @@ class RelayedStream:
 
     def _note(self, event: Event) -> None:
         """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
+        if type(event) is TextDelta and self._content:
+            self._move()  # nearly every event
+            return
         if not isinstance(event, Ping):
             self._move()
         match event:

@@ -100,6 +100,25 @@ def test_a_frame_without_an_end_is_a_failure_and_the_end(monkeypatch: pytest.Mon
     assert decoder.feed(wire(begin())) == []
 
 
+@pytest.mark.parametrize("index", [1, 2])
+def test_a_text_for_what_is_no_block_of_text_is_not_taken_for_one(index: int) -> None:
+    thought = start(1, type="thinking", thinking="", signature="")
+    found = decode(
+        begin(), start(), thought, delta(index, type="text_delta", text="a"), delta(0, type="text_delta", text="b")
+    )
+    texts = [event.text for event in found if isinstance(event, TextDelta)]
+    assert texts == (["b"] if index == 1 else [])
+    assert isinstance(found[-1], Failure)
+
+
+@pytest.mark.parametrize("more", [{}, {"x_new": 1}])
+def test_a_piece_of_text_keeps_what_else_it_says(more: dict[str, Any]) -> None:
+    (piece,) = (
+        e for e in decode(begin(), start(), delta(type="text_delta", text="a", **more)) if isinstance(e, TextDelta)
+    )
+    assert piece == TextDelta(0, "a", extras={NAME: more} if more else None)
+
+
 def test_a_block_gives_a_part_of_the_same_kind() -> None:
     cited = {"type": "web_search_result_location", "url": "u", "cited_text": "q"}
     assert block_events(
