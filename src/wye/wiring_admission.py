@@ -19,8 +19,10 @@ from wye.gateway.policy.bookkeeping import Bookkeeper
 from wye.gateway.policy.budgets import Budgets
 from wye.gateway.policy.counts import Counts
 from wye.gateway.policy.issued_keys import IssuedKeys
-from wye.gateway.policy.limits import Limiter, Limits
+from wye.gateway.policy.limits import Limits
+from wye.gateway.policy.local_limits import LocalLimiter
 from wye.gateway.policy.prices import Prices
+from wye.gateway.policy.shared_limits import SharedLimiter
 from wye.gateway.settle import Settlement
 from wye.kernel.errors import ConfigError, MissingExtra
 from wye.kernel.money import MICRO_USD_PER_USD
@@ -52,7 +54,7 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
     of_routes = route_budgets(config)
     writes = bool(config.keys.enabled or of_routes) if config.usage.ledger is None else config.usage.ledger
     if not (config.keys.enabled or of_routes or writes):
-        limiter = Limiter(lambda principal: limits, counts, namespace) if limits != Limits() else None
+        limiter = _limiter(lambda principal: limits, counts, namespace) if limits != Limits() else None
         return Admission(make_auth(config), Settlement(limiter, telemetry), _nothing, counts.stop)
     from wye.drivers.sql.keys import SqlKeys  # noqa: PLC0415 - make_database has told of a missing extra
     from wye.drivers.sql.ledger import SqlLedger  # noqa: PLC0415
@@ -61,7 +63,7 @@ def make_admission(config: Config, state: State, telemetry: list[Telemetry]) -> 
     ledger, prices = SqlLedger(database), make_prices(config, _what_needs_it(config))
     _demand_prices(config, prices)
     issued = IssuedKeys(SqlKeys(database), limits) if config.keys.enabled else None
-    limiter = Limiter(issued.limits_of if issued is not None else lambda principal: limits, counts, namespace)
+    limiter = _limiter(issued.limits_of if issued is not None else lambda principal: limits, counts, namespace)
     bookkeeper = Bookkeeper(ledger, make_journal(config), prices) if writes else None
     budgets = Budgets(issued, of_routes, ledger, prices, counts, namespace) if issued or of_routes else None
 
@@ -85,6 +87,10 @@ async def _nothing() -> None:
 def make_journal(config: Config) -> DiskJournal:
     """Where entries of the ledger are until they are in the database, in Wye's home folder."""
     return DiskJournal(_home(config) / "journal")
+
+
+def _limiter(limits_of: Callable[[str], Limits], counts: Counts, namespace: str) -> LocalLimiter | SharedLimiter:
+    return SharedLimiter(limits_of, counts, namespace) if counts.shared else LocalLimiter(limits_of)
 
 
 def route_budgets(config: Config) -> dict[str, Budget]:

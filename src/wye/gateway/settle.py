@@ -14,7 +14,8 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.exchange import Exchange
 from wye.gateway.policy.bookkeeping import Bookkeeper
 from wye.gateway.policy.budgets import Budgets, RouteSpending, output_limit
-from wye.gateway.policy.limits import Limiter
+from wye.gateway.policy.local_limits import LocalLimiter
+from wye.gateway.policy.shared_limits import SharedLimiter
 from wye.gateway.routing.health import is_its_own_fault
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
@@ -41,7 +42,7 @@ class Trace(msgspec.Struct, frozen=True):
 class Settlement:
     def __init__(
         self,
-        limiter: Limiter | None,
+        limiter: LocalLimiter | SharedLimiter | None,
         telemetry: Sequence[Telemetry] = (),
         budgets: Budgets | None = None,
         bookkeeper: Bookkeeper | None = None,
@@ -73,7 +74,7 @@ class Settlement:
         if not limited:
             self.running += 1
         elif not self.begin_at_once(exchange):
-            assert self._limiter is not None, "nothing else is waited for"
+            assert isinstance(self._limiter, SharedLimiter), "nobody else is waited for"
             exchange.reservation = await self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
             self.running += 1
 
@@ -81,9 +82,9 @@ class Settlement:
         """`begin` where nobody must be waited for; False where somebody must, and then nothing is begun."""
         limiter = self._limiter
         if limiter is not None:
-            if limiter.shared:
+            if isinstance(limiter, SharedLimiter):
                 return False
-            exchange.reservation = limiter.reserve_here(exchange.principal, len(exchange.body) // 4)
+            exchange.reservation = limiter.reserve(exchange.principal, len(exchange.body) // 4)
         self.running += 1
         return True
 
@@ -118,12 +119,12 @@ class Settlement:
     def end(self, exchange: Exchange, usage: Usage | None, *, failed: bool) -> None:
         self.running -= 1
         reservation = exchange.reservation
-        if reservation is not None and self._limiter is not None:
+        if reservation is not None:
             # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
             spent = usage.total_tokens if usage is not None else reservation.tokens
             if exchange.cache in ("hit", "join"):
                 spent = 0  # the answer is paid for
-            self._limiter.settle(reservation, spent)
+            reservation.settle(spent)
         if self.funds or self._bookkeeper is not None:
             self.pay(exchange, usage, failed=failed)
         if exchange.trace:

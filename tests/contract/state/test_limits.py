@@ -9,20 +9,24 @@ import pytest
 
 from wye.drivers.memory.quotas import MemoryQuotas
 from wye.gateway.policy.counts import Counts
-from wye.gateway.policy.limits import Limiter, Limits, Reservation
+from wye.gateway.policy.limits import Limits
+from wye.gateway.policy.shared_limits import SharedLimiter, SharedReservation
 from wye.kernel.errors import LimitExceeded
 from wye.ports.state import State
 
 
-class Replica(Limiter):
+class Replica(SharedLimiter):
     def __init__(self, limits: Limits, state: State) -> None:
         self.counts = Counts(MemoryQuotas(), state)
         super().__init__(lambda principal: limits, self.counts)
 
-    async def reserve(self, principal: str, tokens: int) -> Reservation:
+    async def reserve(self, principal: str, tokens: int) -> SharedReservation:
         reservation = await super().reserve(principal, tokens)
         assert reservation is not None
         return reservation
+
+    def settle(self, reservation: SharedReservation, tokens: int) -> None:
+        reservation.settle(tokens)
 
 
 Make = Callable[[Limits], list[Replica]]

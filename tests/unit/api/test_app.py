@@ -15,8 +15,8 @@ from wye.dialects.registry import DIALECTS
 from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.policy.auth import Auth
-from wye.gateway.policy.counts import Held
-from wye.gateway.policy.limits import Account, Reservation
+from wye.gateway.policy.limits import Limits
+from wye.gateway.policy.local_limits import LocalLimiter
 from wye.kernel.errors import BadRequest, WyeError
 
 Sent = list[dict[str, Any]]
@@ -159,8 +159,7 @@ async def test_a_start_that_fails_is_told() -> None:
 async def test_an_answer_says_who_gave_it_and_what_is_left() -> None:
     def answer(exchange: Exchange) -> Whole:
         exchange.losses.add("seed", "has no equal", "warning")
-        account = Account([], [], [], b"x-ratelimit-remaining-requests: %d\r\n", [0], False)
-        exchange.reservation = Reservation(account, 0, Held("me", False), [5])
+        exchange.reservation = LocalLimiter(lambda principal: Limits(requests_per_minute=6)).reserve("me", 1)
         return Whole(b"{}", None)
 
     app, _ = make(answer)

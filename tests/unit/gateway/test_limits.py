@@ -10,9 +10,10 @@ import pytest
 from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.state import MemoryState
 from wye.gateway.policy import counts as module
-from wye.gateway.policy import limits
+from wye.gateway.policy import shared_limits
 from wye.gateway.policy.counts import Counts
-from wye.gateway.policy.limits import Limiter, Limits, Reservation
+from wye.gateway.policy.limits import Limits
+from wye.gateway.policy.shared_limits import SharedLimiter, SharedReservation
 from wye.kernel import clock
 from wye.kernel.errors import LimitExceeded
 from wye.ports.quota import Grant, Quota
@@ -49,16 +50,19 @@ class SharedState(MemoryState):
         return await super().acquire(key, owner, ttl_s)
 
 
-class Replica(Limiter):
+class Replica(SharedLimiter):
     def __init__(self, state: MemoryState, **of_each: int) -> None:
         self.quotas = MemoryQuotas()
         self.counts = Counts(self.quotas, state)
         super().__init__(lambda principal: Limits(**of_each), self.counts)
 
-    async def reserve(self, principal: str, tokens: int) -> Reservation:
+    async def reserve(self, principal: str, tokens: int) -> SharedReservation:
         reservation = await super().reserve(principal, tokens)
         assert reservation is not None
         return reservation
+
+    def settle(self, reservation: SharedReservation, tokens: int) -> None:
+        reservation.settle(tokens)
 
     async def stop(self) -> None:
         await self.counts.stop()
@@ -117,7 +121,7 @@ async def test_a_caller_that_leaves_while_it_is_reserved_takes_nothing() -> None
         await asyncio.sleep(0.01)
         await limiter.stop()
     state.away = None
-    assert isinstance(await limiter.reserve("a", 100), Reservation)
+    assert isinstance(await limiter.reserve("a", 100), SharedReservation)
 
 
 async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +153,7 @@ async def test_with_nothing_held_nothing_is_renewed(monkeypatch: pytest.MonkeyPa
 async def test_memory_follows_those_who_call(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
     monkeypatch.setattr(clock, "monotonic_s", lambda: now_s)
-    monkeypatch.setattr(limits, "_MAX_ACCOUNTS", 100)
+    monkeypatch.setattr(shared_limits, "MAX_ACCOUNTS", 100)
     limiter = Replica(MemoryState(), requests_per_minute=5)
     quotas = limiter.quotas
     for i in range(1000):
@@ -157,7 +161,7 @@ async def test_memory_follows_those_who_call(monkeypatch: pytest.MonkeyPatch) ->
     assert len(limiter._accounts) <= 100
     now_s += 100
     late = await limiter.reserve("new", 1)
-    assert len(quotas._uses) == 1
+    assert len(quotas._buckets) == 1
     now_s += 1000
     limiter.settle(late, 1)  # of what is forgotten: nothing to give back
 
@@ -176,5 +180,5 @@ async def test_leases_that_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_principal_without_limits_takes_nothing() -> None:
     state = SharedState()
-    assert await Limiter(lambda principal: Limits(), Counts(MemoryQuotas(), state)).reserve("a", 1) is None
+    assert await SharedLimiter(lambda principal: Limits(), Counts(MemoryQuotas(), state)).reserve("a", 1) is None
     assert state.owners == []

@@ -10,8 +10,8 @@ from wye.canon.usage import Usage
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange
-from wye.gateway.policy.counts import Held
-from wye.gateway.policy.limits import Account, Limiter, Reservation
+from wye.gateway.policy.local_limits import LocalLimiter
+from wye.gateway.policy.shared_limits import SharedLimiter
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
 from wye.kernel.errors import LimitExceeded
@@ -19,24 +19,33 @@ from wye.ports.provider import Provider
 from wye.ports.transport import Clocks
 
 
+class ReservationDouble:
+    lines = b""
+
+    def __init__(self, tokens: int, settled: list[int]) -> None:
+        self.tokens = tokens
+        self._settled = settled
+
+    def settle(self, tokens: int) -> None:
+        self._settled.append(tokens)
+
+
 class LimiterDouble:
-    def __init__(self, full: bool = False, shared: bool = False) -> None:
+    def __init__(self, full: bool = False) -> None:
         self.full = full
-        self.shared = shared
         self.reserved: list[tuple[str, int]] = []
         self.settled: list[int] = []
 
-    def reserve_here(self, principal: str, tokens: int) -> Reservation:
+    def reserve(self, principal: str, tokens: int) -> Any:
         if self.full:
             raise LimitExceeded("enough", retry_after_s=1)
         self.reserved.append((principal, tokens))
-        return Reservation(Account([], [], [], b"", [], True), tokens, Held("me", False), [])
+        return ReservationDouble(tokens, self.settled)
 
-    async def reserve(self, principal: str, tokens: int) -> Reservation:
-        return self.reserve_here(principal, tokens)
 
-    def settle(self, reservation: Reservation, tokens: int) -> None:
-        self.settled.append(tokens)
+class SharedLimiterDouble(LimiterDouble, SharedLimiter):
+    async def reserve(self, principal: str, tokens: int) -> Any:
+        return LimiterDouble.reserve(self, principal, tokens)
 
 
 class Upstream:
@@ -68,7 +77,7 @@ def figures(deployment: Any) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["counted here", "counted together"])
+@pytest.mark.parametrize("double", [LimiterDouble, SharedLimiterDouble])
 @pytest.mark.parametrize(
     ("usage", "failed", "spent", "wanted"),
     [
@@ -80,11 +89,11 @@ def figures(deployment: Any) -> tuple[Any, ...]:
     ids=["whole", "broken off", "no usage told", "failed"],
 )
 async def test_an_exchange_is_metered_and_charged(
-    usage: Usage | None, failed: bool, spent: int, wanted: tuple[Any, ...], shared: bool
+    usage: Usage | None, failed: bool, spent: int, wanted: tuple[Any, ...], double: type[LimiterDouble]
 ) -> None:
     """Without figures from the upstream the estimate of four bytes a token stands."""
-    limiter, call = LimiterDouble(shared=shared), exchange()
-    settlement = Settlement(cast(Limiter, limiter))
+    limiter, call = double(), exchange()
+    settlement = Settlement(cast(LocalLimiter, limiter))
     await settlement.begin(call)
     assert settlement.running == 1
     assert limiter.reserved == [("alice", 100)]
@@ -103,7 +112,7 @@ async def test_one_that_nobody_was_asked_for_counts_as_refused() -> None:
 
 
 async def test_one_that_is_over_a_limit_leaves_nothing_to_settle() -> None:
-    settlement = Settlement(cast(Limiter, LimiterDouble(full=True)))
+    settlement = Settlement(cast(LocalLimiter, LimiterDouble(full=True)))
     with pytest.raises(LimitExceeded):
         await settlement.begin(exchange())
     assert settlement.running == 0

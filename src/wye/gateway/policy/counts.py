@@ -40,10 +40,9 @@ class Counts:
         self._local = local
         self._state = state
         self.shared = state.shared
-        """Whether others count with this process: then `reserve` must be waited for."""
+        """Whether others count with this process."""
         self._owners = f"{namespace}:replica:"
         self._owner = new_id(self._owners)
-        self._here = Held(self._owner, False)
         self._held: Counter[str] = Counter()
         self._renewal: asyncio.Task[None] | None = None
         self._settling: set[asyncio.Task[None]] = set()
@@ -52,10 +51,6 @@ class Counts:
     def degraded(self) -> str | None:
         """What is not as it should be; None when all replicas count together, or there is but one."""
         return "each replica counts the calls of a key for itself" if self._state.away is not None else None
-
-    def reserve_here(self, quotas: Sequence[Quota], amounts: Sequence[int]) -> tuple[Grant, Held]:
-        """As `reserve`, by this process alone, without waiting."""
-        return self._local.reserve(quotas, amounts, self._here.owner, KNOWN_S), self._here
 
     async def reserve(self, quotas: Sequence[Quota], amounts: Sequence[int]) -> tuple[Grant, Held]:
         """All of it, or nothing. What was granted must be settled."""
@@ -70,7 +65,7 @@ class Counts:
                 if is_granted(grant):
                     self._hold(owner)
                 return grant, Held(owner, True)
-        return self.reserve_here(quotas, amounts)
+        return self._local.reserve(quotas, amounts, owner, KNOWN_S), Held(owner, False)
 
     def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], held: Held) -> None:
         """Put what was spent in the place of what was granted."""
