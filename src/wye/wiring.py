@@ -75,7 +75,7 @@ from wye.providers.rows import ROWS
 from wye.providers.upstream import UpstreamProvider
 from wye.providers.wye import WyeProvider
 from wye.wiring_admission import make_admission, make_prices
-from wye.wiring_documents import make_embedder, make_library, rooms_of
+from wye.wiring_documents import make_embedder, make_library, rooms_of, sessions_of
 
 
 def create_app(
@@ -173,6 +173,7 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
         LibraryAttachments(library),
         _cost(config),
         LibraryFileSearches(library),
+        sessions_of(library),
     )
     embedder = make_embedder(config, encoders, pipeline)
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)

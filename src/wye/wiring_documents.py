@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from wye.knowledge.retrieve import Embedder, Retriever
 from wye.ports.blobs import Blobs
 from wye.ports.encoders import Encoders
 from wye.ports.jobs import Jobs
+from wye.ports.store import Sessions
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -147,6 +148,15 @@ def _shared_jobs(url: URL) -> Jobs:
     except ImportError:
         raise MissingExtra("storage.url with Postgres", "postgres") from None
     return ProcrastinateJobs(url.set(drivername="postgresql").render_as_string(hide_password=False))
+
+
+def sessions_of(library: LibraryOnDemand) -> Callable[[], Awaitable[Sessions]]:
+    """Opened when a chat request names one."""
+
+    async def opened() -> Sessions:
+        return (await library()).store.sessions
+
+    return opened
 
 
 def rooms_of(library: LibraryOnDemand, pipeline: Pipeline, answer_model: str | None) -> dict[str, object]:

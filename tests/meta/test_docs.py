@@ -71,13 +71,13 @@ def answer(request: FakeRequest) -> FakeAnswer:
 
 
 @pytest.fixture
-def server() -> Iterator[WyeServer]:
+def server(tmp_path: Path) -> Iterator[WyeServer]:
     """Answers under the names of the models in the box, without loading them."""
     with FakeUpstream(answer) as upstream:
         provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
         route = {"deployments": [{"provider": "fake", "model": "m"}]}
         routes = dict.fromkeys(("smollm2-135m-instruct", "qwen2.5-coder-0.5b"), route)
-        config = {"providers": {"fake": provider}, "routes": routes}
+        config = {"providers": {"fake": provider}, "routes": routes, "home": str(tmp_path / "home")}
         with WyeServer({**config, "local": {"preload": []}}) as server:
             yield server
 

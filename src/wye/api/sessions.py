@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from wye.api.answers import asked_page, json_answer, listed, read_object
 from wye.kernel import clock
-from wye.kernel.errors import BadRequest, NotFound, Unprocessable
+from wye.kernel.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object
 from wye.knowledge.on_demand import LibraryOnDemand
-from wye.ports.store import Message, Session
+from wye.ports.store import MAX_MESSAGE, Message, Session
 
 _TTL_S, _MAX_TTL_S = 24 * 3600, 30 * 24 * 3600
 _MAX_METADATA = 16
@@ -26,12 +26,13 @@ class SessionPages:
 
     async def create(self, request: Request) -> Response:
         body = await read_object(request)
-        now = clock.wall_s()
+        now, ttl_s = clock.wall_s(), _ttl_s(body)
         session = Session(
             id=new_id("sess-"),
             principal=request.state.principal,
             created_s=now,
-            expires_s=now + _ttl_s(body),
+            expires_s=now + ttl_s,
+            ttl_s=ttl_s,
             metadata=_metadata(body),
         )
         await (await self._library()).store.sessions.add(session)
@@ -51,8 +52,7 @@ class SessionPages:
         """Add messages; the session lives as long again as it was made for."""
         session = await self._session(request)
         said = _messages(await read_object(request))
-        expires_s = max(session.expires_s, clock.wall_s() + session.expires_s - session.created_s)
-        expires_s = min(expires_s, clock.wall_s() + _MAX_TTL_S)
+        expires_s = session.prolonged_s(clock.wall_s())
         await (await self._library()).store.sessions.say(session.id, said, expires_s=expires_s)
         return await self.show(request)
 
@@ -110,8 +110,12 @@ def _messages(body: JsonObject) -> list[Message]:
     for i, item in enumerate(given):
         said = as_object(item) or {}
         role, content = said.get("role"), said.get("content")
+        where = f"messages[{i}]"
         if role not in _ROLES or not isinstance(content, str):
-            where = f"messages[{i}]"
             raise BadRequest(f"{where} must have a role ({', '.join(_ROLES)}) and content, a string", param=where)
+        if len(content) > MAX_MESSAGE:
+            raise TooLarge(
+                f"{where} has {len(content)} characters, and at most {MAX_MESSAGE} may be", param=f"{where}.content"
+            )
         found.append(Message(role=cast(Any, role), content=content, created_s=clock.wall_s()))
     return found

@@ -131,6 +131,12 @@ class Route:
         """Of a panel that is made for one request: where its own model is asked."""
         self._order = order
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that whoever answers can hold; None where nobody tells."""
+        windows = [d.context_length or d.provider.window(d.model) for d in self.deployments]
+        return min([window for window in windows if window is not None], default=None)
+
     def only(self, deployments: list[Deployment], retries: int | None = None) -> Route:
         """The same route with some of its deployments, in that order."""
         return Route(self.name, deployments, self.strict, retries=self.retries if retries is None else retries)

@@ -68,11 +68,7 @@ class GatewayInference:
         return total_of(self._usages)
 
     def window(self, model: str) -> int | None:
-        windows = [
-            deployment.context_length or deployment.provider.window(deployment.model)
-            for deployment in self._route(model).deployments
-        ]
-        return min([window for window in windows if window is not None], default=None)
+        return self._route(model).window
 
     async def calls_tools(self, model: str, tool: FunctionTool) -> bool:
         for deployment in self._route(model).deployments:

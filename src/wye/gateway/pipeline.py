@@ -20,9 +20,10 @@ from wye.gateway.deployment import Deployment, Route
 from wye.gateway.embed import embed
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.orchestrated import Cost, GatewayInference, orchestrate, unknown_cost
-from wye.gateway.policy import attached, conversations
+from wye.gateway.policy import attached, conversations, remembered
 from wye.gateway.policy.auth import Auth
 from wye.gateway.policy.conversations import Conversations
+from wye.gateway.policy.remembered import Turn
 from wye.gateway.policy.searched import searched
 from wye.gateway.relay.continuation import continuing
 from wye.gateway.relay.passthrough import pass_through
@@ -33,7 +34,7 @@ from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
-from wye.kernel.errors import BadRequest, CapacityError, UpstreamError
+from wye.kernel.errors import BadRequest, CapacityError, NotFound, UpstreamError
 from wye.kernel.json import Raw, decode_body, encode
 from wye.ports.attachments import Attachments
 from wye.ports.file_search import FileSearches
@@ -57,10 +58,11 @@ class Pipeline:
         files: Attachments | None = None,
         cost: Cost = unknown_cost,
         searches: FileSearches | None = None,
+        sessions: remembered.Open | None = None,
     ) -> None:
         """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`. `files`
-        reads those that a request names, `searches` lets a model search them; `cost` is what a deployment's tokens
-        cost, asked for panels."""
+        reads those that a request names, `searches` lets a model search them, `sessions` opens those that it may go on
+        with; `cost` is what a deployment's tokens cost, asked for panels."""
         self.state = state
         self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
@@ -71,6 +73,7 @@ class Pipeline:
         self._files = files
         self._cost = cost
         self._searches = searches
+        self._sessions = sessions
 
     async def chat(self, exchange: Exchange) -> Whole | Stream:
         """Answer one chat request of an authenticated caller. Raises WyeError.
@@ -94,6 +97,9 @@ class Pipeline:
         self.auth.allow(exchange.principal, "chat", exchange.model)
         if panel is not None:
             self.auth.allow(exchange.principal, "chat", panel.name)
+        turn = None
+        if remembered.MEMBER in members or remembered.HEADER in exchange.headers:
+            turn = await self._resume(exchange)
         if attached.MEMBER in members and self._files is not None and not self.router.is_of_another_wye(exchange.model):
             await attached.attach(exchange, self._files)
         if not self.settlement.begin_at_once(exchange):
@@ -115,6 +121,8 @@ class Pipeline:
                 later = True
                 return queued
             answer = await self._answer(exchange, route, control)
+            if turn is not None:
+                answer = await turn.keep_whole(answer) if isinstance(answer, Whole) else turn.keep_stream(answer)
             if not remembers:
                 return answer
             if isinstance(answer, Whole):
@@ -127,6 +135,16 @@ class Pipeline:
                 self.settlement.end(exchange, None, failed=True)
             elif isinstance(answer, Whole):
                 self.settlement.end(exchange, answer.usage, failed=False)
+
+    async def _resume(self, exchange: Exchange) -> Turn | None:
+        """What was said in the session that a request names, unless another Wye answers, which has its own."""
+        if self._sessions is None or self.router.is_of_another_wye(exchange.model):
+            return None
+        try:
+            window = self.router.route(exchange.model).window
+        except NotFound:  # said by whoever routes it
+            window = None
+        return await remembered.resume(exchange, self._sessions, window)
 
     def _panel(self, exchange: Exchange, members: dict[str, Raw]) -> Panel | None:
         """The models that a request asks for by its `orchestration_mode` or `task_type`. Raises BadRequest."""

@@ -332,7 +332,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     created_s: float
     expires_s: float
+    ttl_s: float
+    """How long it lives after what was said last."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+    def prolonged_s(self, now_s: float) -> float:
+        """When it expires once something is said in it now: it lives as long again as it was made for."""
+        return now_s + self.ttl_s
+
+
+MAX_MESSAGE = 100_000
+"""Characters of one message in a session."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -353,11 +363,13 @@ class Sessions(Protocol):
     async def delete(self, principal: str, session_id: str) -> bool: ...
 
     async def say(self, session_id: str, messages: Sequence[Message], *, expires_s: float) -> None:
-        """Add to the end of what was said; the session now lives until then."""
+        """Add to the end of what was said; the session now lives until then. Of very many messages the oldest are
+        forgotten, instructions (`system`) last."""
         ...
 
-    async def messages(self, session_id: str) -> list[Message]:
-        """All of them, in their order."""
+    async def messages(self, session_id: str, characters: int | None = None) -> list[Message]:
+        """In their order; where so many characters together are the most, the instructions and the latest of the
+        others."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from wye.drivers.sql import sessions as sessions_module
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.store import SqlStore
 from wye.kernel import clock
@@ -208,8 +209,8 @@ async def test_what_is_asked_of_documents_of_others_is_not_kept_with_them(store:
 
 async def test_a_session_is_its_owners_until_its_time_is_over(store: SqlStore) -> None:
     now = clock.wall_s()
-    session = Session(id="s-1", principal="me", created_s=now, expires_s=now + 60, metadata={"a": "b"})
-    over = Session(id="s-0", principal="me", created_s=now - 9, expires_s=now - 1)
+    session = Session(id="s-1", principal="me", created_s=now, expires_s=now + 60, ttl_s=60, metadata={"a": "b"})
+    over = Session(id="s-0", principal="me", created_s=now - 9, expires_s=now - 1, ttl_s=8)
     for made in (over, session):
         await store.sessions.add(made)
     assert await store.sessions.get("me", "s-1") == session
@@ -248,3 +249,22 @@ async def test_who_has_indexed_a_document_is_known(store: SqlStore) -> None:
     found = await store.documents.load("b")
     assert found is not None
     assert found.embedding_model == "m"
+
+
+async def test_of_a_long_session_instructions_and_the_latest_words_are_given(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.wall_s()
+
+    def said(role: Any, letter: str) -> Message:
+        return Message(role=role, content=letter * 10, created_s=now)
+
+    await store.sessions.add(Session(id="s", principal="me", created_s=now, expires_s=now + 9, ttl_s=9))
+    all_said = [said("user", "a"), said("system", "b"), said("user", "c"), said("assistant", "d"), said("user", "e")]
+    await store.sessions.say("s", all_said, expires_s=now + 9)
+    for characters, expected in ((None, "abcde"), (50, "abcde"), (49, "bcde"), (20, "be"), (19, "b"), (9, "")):
+        found = await store.sessions.messages("s", characters)
+        assert "".join(message.content[0] for message in found) == expected
+    monkeypatch.setattr(sessions_module, "_KEPT", 3)
+    await store.sessions.say("s", [said("assistant", "f")], expires_s=now + 9)
+    assert [message.content[0] for message in await store.sessions.messages("s")] == ["b", "e", "f"]

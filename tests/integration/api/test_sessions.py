@@ -65,6 +65,20 @@ def test_a_session_that_cannot_be_made_is_refused(url: str, body: Any, status: i
     assert (found, member in said["error"]["message"]) == (status, True), said
 
 
+def test_a_session_lives_as_long_again_as_it_was_made_for_and_no_longer(url: str) -> None:
+    made = call(url, "/v1/sessions", {"ttl_s": 600})[1]
+    path = f"/v1/sessions/{made['id']}/messages"
+    for _ in range(3):
+        said = call(url, path, {"messages": [{"role": "user", "content": "Hi"}]})[1]
+    assert said["expires_at"] - made["expires_at"] < 60
+
+
+def test_a_message_has_a_largest_size(url: str) -> None:
+    path = f"/v1/sessions/{call(url, '/v1/sessions', {})[1]['id']}/messages"
+    status, said = call(url, path, {"messages": [{"role": "user", "content": "x" * 100_001}]})
+    assert (status, said["error"]["param"]) == (413, "messages[0].content")
+
+
 def test_tools_are_told_and_run(url: str) -> None:
     tools = call(url, "/v1/tools")[1]["data"]
     assert [tool["function"]["name"] for tool in tools] == ["echo", "calculator"]

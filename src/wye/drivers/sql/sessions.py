@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.paging import fetch_page
@@ -14,6 +14,11 @@ from wye.drivers.sql.tables import sessions
 from wye.kernel import clock
 from wye.kernel.json import decode, encode_text
 from wye.ports.store import Message, Page, Session
+
+_KEPT = 1000
+"""Messages of a session."""
+_WORTH = ((rows_of_messages.c.role == "system").desc(), rows_of_messages.c.id.desc())
+"""Instructions first, then what was said last."""
 
 
 class SqlSessions:
@@ -27,6 +32,7 @@ class SqlSessions:
             "metadata": encode_text(session.metadata),
             "created_s": session.created_s,
             "expires_s": session.expires_s,
+            "ttl_s": session.ttl_s,
         }
         async with self._database.write() as connection:
             await connection.execute(delete(sessions).where(~_is_valid()))
@@ -57,12 +63,22 @@ class SqlSessions:
             known = await connection.execute(update(sessions).where(this).values(expires_s=expires_s))
             if known.rowcount and rows:
                 await connection.execute(insert(rows_of_messages), rows)
+                row = rows_of_messages.c
+                kept = select(row.id).where(row.session_id == session_id).order_by(*_WORTH).limit(_KEPT)
+                old = (row.session_id == session_id, row.id.not_in(kept))
+                await connection.execute(delete(rows_of_messages).where(*old))
 
-    async def messages(self, session_id: str) -> list[Message]:
+    async def messages(self, session_id: str, characters: int | None = None) -> list[Message]:
         row = rows_of_messages.c
-        query = select(row.role, row.content, row.created_s).where(row.session_id == session_id)
+        so_far = func.sum(func.length(row.content)).over(order_by=_WORTH).label("so_far")
+        said = (
+            select(row.id, row.role, row.content, row.created_s, so_far).where(row.session_id == session_id).subquery()
+        )
+        query = select(said.c.role, said.c.content, said.c.created_s).order_by(said.c.id)
+        if characters is not None:
+            query = query.where(said.c.so_far <= characters)
         async with self._database.read() as connection:
-            rows = await connection.execute(query.order_by(row.id))
+            rows = await connection.execute(query)
             return [Message(**row) for row in rows.mappings()]
 
 
@@ -76,5 +92,6 @@ def _session_of(row: RowMapping) -> Session:
         principal=row["principal"],
         created_s=row["created_s"],
         expires_s=row["expires_s"],
+        ttl_s=row["ttl_s"],
         metadata=decode(row["metadata"]),
     )

@@ -167,6 +167,7 @@ sessions = Table(
     Column("principal", NAME, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("created_s", Double, nullable=False),
+    Column("ttl_s", Double, nullable=False, server_default="86400"),
     Column("expires_s", Double, nullable=False, index=True),
     Index(None, "principal", "created_s", "id"),
 )

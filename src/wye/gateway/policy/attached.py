@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
-from wye.canon.loss import Losses
 from wye.canon.parts import Part, Text, ToolResult
 from wye.canon.request import ChatRequest, Message
-from wye.dialects.dialect import Quirks
 from wye.gateway.exchange import Exchange
+from wye.gateway.policy.reword import reword, said_in
 from wye.kernel.errors import BadRequest
-from wye.kernel.json import JsonError, Raw, as_list, decode, decode_body, encode
+from wye.kernel.json import JsonError, Raw, as_list, decode, encode
 from wye.ports.attachments import Attachments
 
 MEMBER = "file_ids"
@@ -18,20 +19,14 @@ _MAX_FILES = 20
 
 
 async def attach(exchange: Exchange, files: Attachments) -> None:
-    """Say the files in the body, in the caller's own dialect: from here on it is like any other. Members that do not
-    change stay the bytes that they are. Raises BadRequest, NotFound, UnsupportedMedia."""
+    """Say the files in the body, in the caller's own dialect: from here on it is like any other. Raises BadRequest,
+    NotFound, UnsupportedMedia."""
     members = exchange.members
     ids = _file_ids(members.pop(MEMBER))
     if ids:
-        dialect = exchange.dialect
-        body = decode_body(encode({"model": exchange.model, **members}))
-        if dialect.model_in_path:
-            del body["model"]
-        request = dialect.decode_request(body)
+        request = said_in(exchange)
         context = await files.context(exchange.principal, ids)
-        before = dialect.encode_request(request, Losses(), Quirks())
-        after = dialect.encode_request(_with_context(request, context), Losses(), Quirks())
-        members.update({name: Raw(encode(value)) for name, value in after.items() if before.get(name) != value})
+        reword(exchange, request, partial(_with_context, context))
     exchange.body = encode(members)
 
 
@@ -50,7 +45,7 @@ def _file_ids(raw: Raw) -> list[str]:
     return ids
 
 
-def _with_context(request: ChatRequest, context: str) -> ChatRequest:
+def _with_context(context: str, request: ChatRequest) -> ChatRequest:
     messages = list(request.messages)
     for at in range(len(messages) - 1, -1, -1):
         message = messages[at]
