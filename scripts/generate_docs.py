@@ -1,6 +1,7 @@
-"""Writes docs/configuration.md from the schema: names, types, defaults and docstrings as they stand in the code.
+"""Writes docs/configuration.md from the schema (names, defaults and docstrings as they stand in the code), and
+docs/reference.md from the commands and routes.
 
-`--check` writes nothing and fails when the file is not what it would write.
+`--check` writes nothing and fails when a file is not what it would write.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import reference
 
 from wye.config import schema
 from wye.config.load import ENVIRONMENT
 from wye.ports import transport
 from wye.providers.rows import ROWS
 
-TARGET = Path(__file__).parent.parent / "docs" / "configuration.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 INTRO = """# Configuration
 
@@ -149,14 +151,16 @@ def render() -> str:
 
 
 def main() -> int:
-    wanted = render()
-    if "--check" in sys.argv:
-        if TARGET.read_text() != wanted:
-            print(f"{TARGET.name} is not what the schema says: run scripts/generate_docs.py")
-            return 1
-        return 0
-    TARGET.write_text(wanted)
-    return 0
+    stale = []
+    for name, wanted in (("configuration.md", render()), ("reference.md", reference.render())):
+        page = DOCS / name
+        if "--check" not in sys.argv:
+            page.write_text(wanted)
+        elif not page.is_file() or page.read_text() != wanted:
+            stale.append(name)
+    if stale:
+        print(f"{' and '.join(stale)} differ from what the code says: run scripts/generate_docs.py")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

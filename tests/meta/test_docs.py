@@ -16,8 +16,8 @@ from typing import NamedTuple
 import click
 import pytest
 
+from scripts.reference import commands
 from tests import wire
-from wye.cli import wye
 from wye.config.load import load_config
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
@@ -123,20 +123,10 @@ def test_configurations_load(block: Block, tmp_path: Path) -> None:
     load_config(file=path, environment={braced or dotted: "set" for braced, dotted in names})
 
 
-def test_the_page_of_settings_is_what_the_schema_says() -> None:
+def test_the_pages_of_settings_commands_and_routes_are_what_the_code_says() -> None:
     script = [sys.executable, str(ROOT / "scripts" / "generate_docs.py"), "--check"]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def commands(command: click.Command = wye, name: str = "wye") -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for below in command.list_commands(context):
-            found = command.get_command(context, below)
-            assert found is not None
-            yield from commands(found, f"{name} {below}")
 
 
 ALL = dict(commands())
