@@ -17,9 +17,8 @@ import click
 import pytest
 
 from scripts.reference import commands
-from tests import wire
 from wye.config.load import load_config
-from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 ROOT = Path(__file__).parents[2]
@@ -65,15 +64,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "WYE_HOME": str(tmp_path)}
 
 
-def answer(request: FakeRequest) -> FakeAnswer:
-    stream = request.json().get("stream")
-    return event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[WyeServer]:
     """Answers under the names of the models in the box, without loading them."""
-    with FakeUpstream(answer) as upstream:
+    with FakeProvider() as upstream:
         provider = {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
         route = {"deployments": [{"provider": "fake", "model": "m"}]}
         routes = dict.fromkeys(("smollm2-135m-instruct", "qwen2.5-coder-0.5b"), route)
