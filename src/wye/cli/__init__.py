@@ -18,6 +18,7 @@ COMMANDS = {
     "keys": "Issue keys to callers, see them, revoke them.",
     "usage": "Say who used what, and what it cost.",
     "conformance": "Check how well a server speaks the vendors' formats.",
+    "bench": "Measure how many calls a server answers, and how fast.",
     "worker": "Read documents for the servers that share its database.",
     "check": "Say whether the configuration is good and the providers can be reached.",
 }
