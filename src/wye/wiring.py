@@ -55,6 +55,7 @@ from wye.gateway.routing.strategies import order_by
 from wye.kernel.errors import ConfigError, MissingExtra, OutOfMemory
 from wye.kernel.ids import new_id
 from wye.knowledge.attachments import LibraryAttachments
+from wye.knowledge.citing import LibraryCiting
 from wye.knowledge.file_search import LibraryFileSearches
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.orchestration.late import LatePanel, LatePanels
@@ -161,6 +162,7 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
     telemetry = make_telemetry(config)
     admission = make_admission(config, state, telemetry)
     library = make_library(config, encoders, lambda: embedder)
+    attachments = LibraryAttachments(library)
     pipeline = Pipeline(
         admission.auth,
         router,
@@ -170,10 +172,11 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
         kept,
         config.cache.namespace,
         config.default_model,
-        LibraryAttachments(library),
+        attachments,
         _cost(config),
         LibraryFileSearches(library),
         sessions_of(library),
+        LibraryCiting(attachments),
     )
     embedder = make_embedder(config, encoders, pipeline)
     siblings = Siblings(pipeline, state, f"{config.cache.namespace}:{server}", config.server.workers if server else 1)

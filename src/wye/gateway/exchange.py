@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -44,6 +44,8 @@ class Exchange(msgspec.Struct):
     """The body's top level, not decoded further."""
     continues: str | None = None
     """The id of an earlier answer whose words now stand in the body in its place."""
+    cited_files: Sequence[str] = ()
+    """The ids of files that the answer is to be cited from."""
     losses: Losses = msgspec.field(default_factory=Losses)
     reservation: Reservation | None = None
     spending: Spending | None = None

@@ -22,6 +22,7 @@ from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.orchestrated import Cost, GatewayInference, orchestrate, unknown_cost
 from wye.gateway.policy import attached, conversations, remembered
 from wye.gateway.policy.auth import Auth
+from wye.gateway.policy.cited import cited, is_cited
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.remembered import Turn
 from wye.gateway.policy.searched import searched
@@ -37,6 +38,7 @@ from wye.kernel import clock
 from wye.kernel.errors import BadRequest, CapacityError, NotFound, UpstreamError
 from wye.kernel.json import Raw, decode_body, encode
 from wye.ports.attachments import Attachments
+from wye.ports.citing import Citing
 from wye.ports.file_search import FileSearches
 from wye.ports.inference import Panel
 from wye.ports.state import State
@@ -59,10 +61,12 @@ class Pipeline:
         cost: Cost = unknown_cost,
         searches: FileSearches | None = None,
         sessions: remembered.Open | None = None,
+        citing: Citing | None = None,
     ) -> None:
         """`state` is what replicas share; `kept` holds the answers of routes with a cache, under `namespace`. `files`
-        reads those that a request names, `searches` lets a model search them, `sessions` opens those that it may go on
-        with; `cost` is what a deployment's tokens cost, asked for panels."""
+        reads those that a request names, `searches` lets a model search them, `citing` tells what of them its answer
+        rests on, `sessions` opens those that it may go on with; `cost` is what a deployment's tokens cost, asked for
+        panels."""
         self.state = state
         self.cache = AnswerCache(kept, settlement, self._first, namespace)
         self.auth = auth
@@ -74,6 +78,7 @@ class Pipeline:
         self._cost = cost
         self._searches = searches
         self._sessions = sessions
+        self._citing = citing
 
     async def chat(self, exchange: Exchange) -> Whole | Stream:
         """Answer one chat request of an authenticated caller. Raises WyeError.
@@ -112,8 +117,10 @@ class Pipeline:
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
-                if self._searches is not None:
+                if self._searches is not None and "tools" in members:
                     route = await searched(exchange, route, self._searches)
+            if self._citing is not None and is_cited(exchange, route):
+                route = await cited(exchange, route, self._citing)
             if self.settlement.funds:
                 await self.settlement.fund(exchange, route)
             if remembers and self.conversations.begins_in_background(exchange, route):

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from wye.kernel.errors import BadRequest, NotFound
 from wye.kernel.json import JsonError, formatted
+from wye.knowledge.extract import extract
 from wye.knowledge.kinds import demand_readable
 from wye.knowledge.library import Library
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.ports.jobs import GiveUp
+from wye.ports.reading import Extracted, PageText
 from wye.ports.store import StoredFile
 
 _MAX_CHARACTERS = 200_000
@@ -34,13 +36,7 @@ class LibraryAttachments:
 
     async def context(self, principal: str, file_ids: Sequence[str]) -> str:
         library = await self._library()
-        files: list[StoredFile] = []
-        for i, file_id in enumerate(file_ids):
-            file = await library.store.files.get(principal, file_id)
-            if file is None:
-                raise NotFound(f"No such File object: {file_id[:100]}", param=f"file_ids[{i}]", code="file_not_found")
-            demand_readable(file.content_type, file.filename)
-            files.append(file)
+        files = [await _file(library, principal, file_id, f"file_ids[{i}]") for i, file_id in enumerate(file_ids)]
         left = _MAX_CHARACTERS
         blocks: list[str] = []
         for file in files:
@@ -53,11 +49,34 @@ class LibraryAttachments:
             blocks.append(f'<file name="{name}" type="{file.content_type}">\n{shown}\n</file>')
         return "\n\n".join(blocks)
 
+    async def read(self, principal: str, file_id: str, path: str) -> tuple[str, Extracted]:
+        """The name of a file and what is in it; `path` is where the request names it. Raises as `context` does."""
+        library = await self._library()
+        file = await _file(library, principal, file_id, path)
+        if _is_read_as_it_is(file.content_type):
+            return file.filename, Extracted([PageText(_decoded(await _head(library, file)))])
+        return file.filename, await self._extract(library, file)
+
+    async def read_data(self, data: bytes, content_type: str, path: str) -> Extracted:
+        """What is in a document that came in the request. Raises UnsupportedMedia, BadRequest."""
+        demand_readable(content_type, path)
+        if _is_read_as_it_is(content_type):
+            return Extracted([PageText(_decoded(data))])
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / "document"
+            await asyncio.to_thread(place.write_bytes, data)
+            try:
+                async with self._extracting:
+                    return await extract(place, content_type, _nobody)
+            except GiveUp as error:
+                raise BadRequest(f"{path} cannot be read: {error.message}", param=path) from None
+
     async def _text(self, library: Library, file: StoredFile) -> str:
         kind = file.content_type
-        is_text = kind.startswith("text/") or "json" in kind
-        if not is_text or kind in _MARKUP:
-            return await self._extracted(library, file)
+        if not _is_read_as_it_is(kind):
+            extracted = await self._extract(library, file)
+            parts = [f"[page {part.number}]\n{part.text}" if part.number else part.text for part in extracted.parts]
+            return "\n\n".join((*parts, *(f"[{note}]" for note in extracted.notes)))
         head = await _head(library, file)
         match kind:
             case "text/csv":
@@ -70,17 +89,28 @@ class LibraryAttachments:
             case _:
                 return _decoded(head)
 
-    async def _extracted(self, library: Library, file: StoredFile) -> str:
+    async def _extract(self, library: Library, file: StoredFile) -> Extracted:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = await library.blobs.fetch(file.blob, Path(folder))
                 async with self._extracting:
-                    extracted = await library.ingest.reader.extract(path, file.content_type, _nobody)
+                    return await library.ingest.reader.extract(path, file.content_type, _nobody)
             except (GiveUp, FileNotFoundError) as error:
                 reason = error.message if isinstance(error, GiveUp) else "Its content is gone."
                 raise BadRequest(f"The file {file.filename!r} cannot be read: {reason}", param="file_ids") from None
-        parts = [f"[page {part.number}]\n{part.text}" if part.number else part.text for part in extracted.parts]
-        return "\n\n".join((*parts, *(f"[{note}]" for note in extracted.notes)))
+
+
+async def _file(library: Library, principal: str, file_id: str, path: str) -> StoredFile:
+    file = await library.store.files.get(principal, file_id)
+    if file is None:
+        raise NotFound(f"No such File object: {file_id[:100]}", param=path, code="file_not_found")
+    demand_readable(file.content_type, file.filename)
+    return file
+
+
+def _is_read_as_it_is(content_type: str) -> bool:
+    is_text = content_type.startswith("text/") or "json" in content_type
+    return is_text and content_type not in _MARKUP
 
 
 async def _nobody(_: float) -> None:

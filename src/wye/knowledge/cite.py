@@ -11,6 +11,8 @@ import msgspec
 from wye.knowledge.words import telling_words
 from wye.ports.index import Found
 
+MARKING = "Put the number of the passage that says it after a sentence, as in: The sky is blue [1]."
+"""What a model is told."""
 MOST = 5
 _QUOTE = 300
 _SUPPORTS = 0.35

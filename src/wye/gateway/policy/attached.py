@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from wye.kernel.json import JsonError, Raw, as_list, decode, encode
 from wye.ports.attachments import Attachments
 
 MEMBER = "file_ids"
+CITED = "citations"
+"""Beside it: whether the answer is to be cited, `true` or as Anthropic has it with documents: `{"enabled": true}`."""
 _MAX_FILES = 20
 
 
@@ -23,7 +26,9 @@ async def attach(exchange: Exchange, files: Attachments) -> None:
     NotFound, UnsupportedMedia."""
     members = exchange.members
     ids = _file_ids(members.pop(MEMBER))
-    if ids:
+    if ids and _are_cited(members.pop(CITED, None)):
+        exchange.cited_files = ids
+    elif ids:
         request = said_in(exchange)
         context = await files.context(exchange.principal, ids)
         reword(exchange, request, partial(_with_context, context))
@@ -31,10 +36,7 @@ async def attach(exchange: Exchange, files: Attachments) -> None:
 
 
 def _file_ids(raw: Raw) -> list[str]:
-    try:
-        found = decode(raw)
-    except JsonError as error:
-        raise BadRequest(f"{MEMBER} is not valid JSON: {error}", param=MEMBER, code="invalid_json") from None
+    found = _decoded(raw, MEMBER)
     if found is None:
         return []
     ids = as_list(found)
@@ -43,6 +45,23 @@ def _file_ids(raw: Raw) -> list[str]:
     if len(ids) > _MAX_FILES:
         raise BadRequest(f"{MEMBER} names {len(ids)} files; at most {_MAX_FILES} are read", param=MEMBER)
     return ids
+
+
+def _decoded(raw: Raw, name: str) -> Any:
+    try:
+        return decode(raw)
+    except JsonError as error:
+        raise BadRequest(f"{name} is not valid JSON: {error}", param=name, code="invalid_json") from None
+
+
+def _are_cited(raw: Raw | None) -> bool:
+    match None if raw is None else _decoded(raw, CITED):
+        case None | False | {"enabled": False}:
+            return False
+        case True | {"enabled": True}:
+            return True
+        case _:
+            raise BadRequest(f"{CITED} must be true, false or {{'enabled': true}}", param=CITED)
 
 
 def _with_context(context: str, request: ChatRequest) -> ChatRequest:
