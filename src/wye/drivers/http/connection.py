@@ -6,12 +6,10 @@ import asyncio
 from math import inf
 from typing import Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from wye.drivers.http.reply import HttpReply
-from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
-from wye.ports.transport import Sink
 
 MAX_HEAD_BYTES = 65_536
 """The most that may come without a byte of body: a head, interim answers, trailers, chunk extensions."""
@@ -51,22 +49,27 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_deadline",
+        "_headers",
         "_keeper",
         "_loop",
+        "_owed",
+        "_parser",
         "_paused",
         "_peer",
+        "_pieces",
         "_reply",
         "_silent_bytes",
-        "_sink",
         "_timeout_s",
         "_timer",
         "_timer_at",
         "_transport",
         "_unread_bytes",
         "_used",
-        "_waiter",
         "closed",
         "kept_until",
+        "on_body",
+        "on_header",
+        "on_message_begin",
     )
 
     def __init__(self, peer: str, keeper: Keeper) -> None:
@@ -75,8 +78,6 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._reply: HttpReply | None = None
-        self._sink: Sink | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._clock = ""
         self._timeout_s = 0.0
         self._deadline = inf
@@ -88,57 +89,44 @@ class Connection(asyncio.Protocol):
         self._used = False
         self.closed = False
         self.kept_until = inf
+        self._owed: list[bool] = []
+        """One item for each head that may come."""
+        self._headers: dict[bytes, bytes] = {}
+        self._pieces: list[bytes] = []
+        # What the parser does by itself, without a Python frame each time. An answer beyond those that are owed makes
+        # `pop` fail, and with it the parser.
+        self.on_message_begin = self._owed.pop
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._pieces.append
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
-    async def exchange(self, head: bytes, body: bytes, bodiless: bool, headers_s: float) -> HttpReply:
-        """Send a request and wait for the head of its answer. `bodiless`: the answer to this method has no body."""
-        self._reply = reply = HttpReply(self, bodiless)
+    def exchange(self, head: bytes, body: bytes, bodiless: bool, headers_s: float) -> HttpReply:
+        """Send a request; await its answer's head at once. `bodiless`: the answer to this method has no body."""
+        self._reply = reply = HttpReply(self, self._loop, bodiless)
         self._silent_bytes = 0
+        self._owed.append(True)
         if len(body) < _JOIN_BELOW_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
-        await self.wait(headers_s, "headers_s")
-        if not reply.status:
-            assert reply.error is not None
-            raise reply.error
+        self.wait(headers_s, "headers_s")
         return reply
 
-    async def wait(self, timeout_s: float, clock: str) -> None:
-        """Until `wake`. Whoever waits longer than `timeout_s`, or is cancelled, ends the connection."""
-        loop = self._loop
-        reply = self._reply
-        assert reply is not None
-        self._waiter = waiter = loop.create_future()
+    def wait(self, timeout_s: float, clock: str) -> None:
+        """Whoever awaits the reply for longer than `timeout_s` ends the connection; a sink's deadline may move."""
         self._clock = clock
         self._timeout_s = timeout_s
-        self._deadline = deadline = loop.time() + timeout_s
+        self._deadline = deadline = self._loop.time() + timeout_s
         if deadline < self._timer_at:
             self._arm(deadline)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            # In this very round the answer may have come to its end and the connection to another caller.
-            if self._reply is reply:
-                self.end(StreamCut("The call was cancelled"))
-            elif isinstance(reply.error, KeptConnectionLost):
-                self._keeper.lose(self)  # its place was meant for this caller, who is gone
-            raise
 
-    async def wait_with(self, sink: Sink, clock: str) -> None:
-        """Until `wake`, while what comes goes to the sink."""
-        self._sink = sink
-        try:
-            await self.wait(sink.deadline_s - monotonic_s(), clock)
-        finally:
-            self._sink = None
-
-    def wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+    def leave(self, reply: HttpReply) -> None:
+        # In this very round the answer may have come to its end and the connection to another caller.
+        if self._reply is reply:
+            self.end(StreamCut("The call was cancelled"))
+        elif isinstance(reply.error, KeptConnectionLost):
+            self._keeper.lose(self)  # its place was meant for this caller, who is gone
 
     def drained(self) -> None:
         """The reader took all there was."""
@@ -156,13 +144,13 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._transport.abort()
-        if self._reply is not None:
-            self._reply.error = error
-            self._reply.parser = None
-            self._reply = None
+        self._parser = None  # it knows this object's methods: a circle
+        reply, self._reply = self._reply, None
         if not isinstance(error, KeptConnectionLost):
             self._keeper.lose(self)
-        self.wake()
+        if reply is not None:
+            reply.error = error
+            reply.wake()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
@@ -172,33 +160,74 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.end(BadAnswer(f"{self._peer} sent bytes that nobody asked for"))
             return
-        if not reply.status and len(data) > (room := MAX_HEAD_BYTES - self._silent_bytes):
+        in_head = not reply.status
+        if in_head and len(data) > (room := MAX_HEAD_BYTES - self._silent_bytes):
             # Only so can a head that is too long be told from a short one with much body behind it.
             self.data_received(data[:room])
             self.data_received(data[room:])
             return
-        assert reply.parser is not None
+        assert self._parser is not None
         try:
-            reply.parser.feed_data(data)
+            self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             if not reply.complete:
+                self._pieces.clear()
                 cause = "status 101" if isinstance(error, HttpParserUpgrade) else error
                 self.end(BadAnswer(f"{self._peer} sent an answer that is not HTTP/1.1: {cause}"))
                 return
             reply.reusable = False
-        if reply.complete:
-            self._finish(reply)
-        elif reply.chunks:
-            self._silent_bytes = 0
-            self._unread_bytes += len(data)
-            if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
-            reply.came()
-        else:
+        pieces = self._pieces
+        if not pieces:
+            if reply.complete:
+                self._finish(reply)
+                return
             self._silent_bytes += len(data)
             if self._silent_bytes >= MAX_HEAD_BYTES:
                 self.end(BadAnswer(f"{self._peer} sent {MAX_HEAD_BYTES} bytes of headers without an end"))
+            elif in_head and reply.status:
+                reply.wake()
+            return
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if reply.complete:
+            reply.unread.append(body)
+            self._finish(reply)
+            return
+        self._silent_bytes = 0
+        if reply.sink is None:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+        reply.came(body)
+
+    # What the parser finds. An exception here stops it.
+
+    def on_headers_complete(self) -> None:
+        reply = self._reply
+        parser = self._parser
+        assert reply is not None
+        assert parser is not None
+        status = parser.get_status_code()
+        if status < 200:
+            self._owed.append(True)  # the answer itself is still to come
+        else:
+            reply.status = status
+            reply.headers = {name.lower(): value for name, value in self._headers.items()}
+        self._headers.clear()
+        if reply.bodiless and reply.status:
+            reply.complete = True
+            raise HttpParserError("the parser must not look for a body")
+
+    def on_message_complete(self) -> None:
+        reply = self._reply
+        parser = self._parser
+        assert reply is not None
+        assert parser is not None
+        if reply.status:  # not an interim answer
+            reply.complete = True
+            reply.reusable = parser.should_keep_alive()
+            self._headers.clear()  # trailers
 
     def eof_received(self) -> None:
         # Not left to connection_lost: that waits until the rest of the request is written, which nobody reads now.
@@ -222,13 +251,12 @@ class Connection(asyncio.Protocol):
         """The answer has come to its end, read or not: what is unread is the reply's, the connection is free."""
         self._reply = None
         self._used = True
-        reply.parser = None
         self.drained()
         if reply.reusable and not self._transport.get_write_buffer_size():
             self._keeper.keep(self)
         else:
             self.end(StreamCut(f"{self._peer} does not keep this connection"))
-        self.wake()
+        reply.wake()
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
@@ -240,9 +268,10 @@ class Connection(asyncio.Protocol):
         # The timer is not moved by each wait: it looks at the latest deadline when it fires.
         self._timer = None
         self._timer_at = inf
-        if self._waiter is None:
+        reply = self._reply
+        if reply is None or not reply.awaited:
             return
-        deadline = self._deadline if self._sink is None else self._sink.deadline_s
+        deadline = self._deadline if reply.sink is None else reply.sink.deadline_s
         if self._loop.time() < deadline - _TIMER_RESOLUTION_S:
             self._arm(deadline)
         else:

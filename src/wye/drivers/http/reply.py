@@ -2,52 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
 from typing import Protocol
 
-from httptools import HttpParserError, HttpResponseParser
-
+from wye.drivers.http.wakeup import Wakeup
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
-from wye.ports.transport import Reply, Sink
+from wye.ports.transport import HeaderMap, Reply, Sink
 
 
 class Carrier(Protocol):
     """What an answer needs of the connection that carries it."""
 
-    def wake(self) -> None: ...
     def end(self, error: UpstreamError) -> None: ...
     def drained(self) -> None: ...
-    async def wait(self, timeout_s: float, clock: str) -> None: ...
-    async def wait_with(self, sink: Sink, clock: str) -> None: ...
+    def wait(self, timeout_s: float, clock: str) -> None:
+        """Start the clock of a wait."""
+        ...
+
+    def leave(self, reply: HttpReply) -> None:
+        """Whoever waited for more of the answer was cancelled."""
+        ...
 
 
-class HttpReply:
-    """One answer; see the port. The `on_` methods belong to the parser: what they raise stops it."""
+class HttpReply(Wakeup):
+    """One answer; see the port. To await it is to wait until it has a head; it is given back, or its error raised."""
 
     __slots__ = (
         "_carrier",
         "bodiless",
-        "chunks",
         "complete",
         "enough",
         "error",
         "headers",
-        "on_body",
-        "parser",
         "refusal",
         "reusable",
         "sink",
         "status",
+        "unread",
     )
 
-    def __init__(self, carrier: Carrier, bodiless: bool) -> None:
+    def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop, bodiless: bool) -> None:
+        super().__init__(loop)
         self._carrier = carrier
         self.bodiless = bodiless
         self.status = 0
         """0 until the head has come to its end."""
-        self.headers: dict[bytes, bytes] = {}
-        self.chunks: list[bytes] = []
-        self.on_body = self.chunks.append  # called by the parser itself: no Python frame per chunk
+        self.headers: HeaderMap = {}
+        self.unread: list[bytes] = []
         self.complete = False
         self.reusable = True
         """Whether the connection can carry another exchange after this one."""
@@ -58,36 +61,50 @@ class HttpReply:
         """Whether it took a piece and wants no more for now."""
         self.refusal: UpstreamError | None = None
         """What the sink raised."""
-        self.parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    def __await__(self) -> Generator[HttpReply, None, HttpReply]:
+        self._asyncio_future_blocking = True
+        try:
+            yield self
+        except asyncio.CancelledError:
+            self._carrier.leave(self)
+            raise
+        if self.error is not None and not self.status:
+            raise self.error
+        return self
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
-        chunks = self.chunks
-        if not chunks:
+        if not self.unread:
             if not self.complete and self.error is None:
-                await self._carrier.wait(timeout_s, clock)
-            if not chunks:
+                self._carrier.wait(timeout_s, clock)
+                await self
+            if not self.unread:
                 if self.error is not None:
                     raise self.error
                 return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        return self._take()
+
+    def _take(self) -> bytes:
+        """All that waits to be read."""
+        unread = self.unread
+        data = unread[0] if len(unread) == 1 else b"".join(unread)
+        unread.clear()
         if not self.complete:
             self._carrier.drained()
         return data
 
     async def pour(self, sink: Sink, clock: str) -> bool:
         while True:
-            if self.chunks and not self._give(sink):
-                if self.refusal is not None:
-                    raise self.refusal
+            if self.unread and not sink.take(self._take()):
                 return False
             if self.complete:
                 return True
             if self.error is not None:
                 raise self.error
             self.sink = sink
+            self._carrier.wait(sink.deadline_s - monotonic_s(), clock)
             try:
-                await self._carrier.wait_with(sink, clock)
+                await self
             finally:
                 self.sink = None
             if self.refusal is not None:
@@ -96,67 +113,34 @@ class HttpReply:
                 self.enough = False
                 return False
 
-    def came(self) -> None:
-        """A piece of the body has come, or several, and not its end: to whoever reads or pours."""
+    def came(self, data: bytes) -> None:
+        """More of the body has come, and not its end: to whoever reads or pours."""
         sink = self.sink
         if sink is None:
-            self._carrier.wake()
-        elif not self._give(sink):
-            # Given no more, also when the next piece comes before the task runs that pours.
-            self.sink = None
-            self.enough = True
-            self._carrier.wake()
-
-    def _give(self, sink: Sink) -> bool:
-        chunks = self.chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        if not self.complete:
-            self._carrier.drained()
+            self.unread.append(data)
+            self.wake()
+            return
         try:
-            return sink.take(data)
+            if sink.take(data):
+                return
+            self.enough = True
         except UpstreamError as error:
             self.refusal = error
-            return False
+        self.sink = None  # given no more, also when the next piece comes before the task runs that pours
+        self.wake()
 
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
         if self.complete:
-            body = b"".join(self.chunks)
+            body = b"".join(self.unread)
             if len(body) <= limit:
-                self.chunks.clear()
+                self.unread.clear()
                 return body
         return await read_whole(self, limit, timeout_s)
 
     def close(self) -> None:
-        self.chunks.clear()
+        self.unread.clear()
         if not self.complete and self.error is None:
             self._carrier.end(StreamCut("The answer was closed before it was read to its end"))
-
-    def on_message_begin(self) -> None:
-        if self.complete:
-            raise HttpParserError("a second answer, to no question")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.status:  # the rest are trailers
-            self.headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        assert self.parser is not None
-        status = self.parser.get_status_code()
-        if status < 200:
-            self.headers.clear()
-            return
-        self.status = status
-        if self.bodiless:
-            self.complete = True
-            raise HttpParserError("the parser must not look for a body")
-        self._carrier.wake()
-
-    def on_message_complete(self) -> None:
-        if self.status:  # not an interim answer
-            assert self.parser is not None
-            self.complete = True
-            self.reusable = self.parser.should_keep_alive()
 
     @property
     def ends_with_connection(self) -> bool:

@@ -46,7 +46,10 @@ def pool_of_one(route: Any = None) -> Pool:
 
 
 def exchange(connection: Connection) -> asyncio.Task[Any]:
-    return asyncio.ensure_future(connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", False, 5.0))
+    async def ask() -> Any:
+        return await connection.exchange(b"GET / HTTP/1.1\r\n\r\n", b"", False, 5.0)
+
+    return asyncio.create_task(ask())
 
 
 async def used_once(pool: Pool) -> Connection:
