@@ -13,6 +13,7 @@ from wye.api.edge import (
     answer,
     as_wye_error,
     asks_for_plain_text,
+    body_at_once,
     header_lines,
     id_lines,
     late_losses,
@@ -62,28 +63,25 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await self._route(scope, receive, send)
+            await self._answer(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] == "POST":
             try:
                 found = asked(scope)
             except WyeError as error:
                 caller = caller_of(scope, receive, send)
-                await send_error(caller, error, self._plain, request_id_of(caller.headers), b"")
-                return
+                return send_error(caller, error, self._plain, request_id_of(caller.headers), b"")
             if found is not None:
-                await self._serve(scope, caller_of(scope, receive, send), found)
-                return
+                return self._serve(scope, caller_of(scope, receive, send), found)
         path = _plain_path(scope)
         if path != scope["path"]:
-            await self._route({**scope, "path": path, "root_path": ""}, receive, send)
-        else:
-            await self._pages(scope, receive, send)
+            return self._answer({**scope, "path": path, "root_path": ""}, receive, send)
+        return self._pages(scope, receive, send)
 
     async def _serve(self, scope: Scope, caller: Caller, found: Asked) -> None:
         headers, auth = caller.headers, self.pipeline.auth
@@ -96,7 +94,9 @@ class App:
                 body, principal = await self._signed_body(scope, caller)
             else:
                 principal = auth.known(headers) or await auth.identify(headers)
-                body = await read_body(caller, self._body_limit)
+                body = body_at_once(caller, self._body_limit)
+                if body is None:
+                    body = await read_body(caller, self._body_limit)
             caller.cancel_if_left()
             exchange = Exchange(
                 request_id,
@@ -105,13 +105,13 @@ class App:
                 headers,
                 principal,
                 clock.monotonic_s(),
-                wants_strict(headers),
+                b"x-wye-strict" in headers and wants_strict(headers),
                 found.answer_dialect,
                 found.detect,
                 found.model,
                 found.stream,
             )
-            if wants_trace(headers):
+            if b"x-wye-trace" in headers and wants_trace(headers):
                 exchange.trace = []
             if found.operation == "count_tokens":
                 await self._count(exchange, caller)
@@ -198,7 +198,7 @@ def _plain_path(scope: Scope) -> str:
 
 
 def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[None]:
-    if wants_losses_in_body(exchange.headers):
+    if b"x-wye-loss" in exchange.headers and wants_losses_in_body(exchange.headers):
         body = with_losses(body, exchange.losses)
     return answer(caller, 200, body, _lines(exchange))
 
@@ -212,7 +212,7 @@ def _lines(exchange: Exchange) -> bytes:
 def _about(exchange: Exchange) -> bytes:
     lines = b""
     if exchange.deployment is not None:
-        lines = b"%bx-wye-attempts: %d\r\n" % (exchange.deployment.id_line, exchange.attempts)
+        lines = exchange.deployment.told + b"%d\r\n" % exchange.attempts
     if exchange.queue_position is not None:
         lines += b"x-queue-position: %b\r\n" % exchange.queue_position
     if exchange.cache is not None:

@@ -18,6 +18,11 @@ class Caller(Protocol):
     left: bool
     """Whether it closed the connection before its answer was complete."""
 
+    def read_at_once(self, limit: int) -> bytes | None:
+        """All that is left of the body, where that has come; None where it must be waited for, or is longer than
+        `limit`: then nothing is taken."""
+        ...
+
     async def read(self) -> bytes | None:
         """The next of the request's body; b"" at its end, None when the caller left before that."""
         ...
@@ -68,6 +73,9 @@ class AsgiCaller:
         self._whole = False
         self._watcher: asyncio.Task[None] | None = None
         self.left = False
+
+    def read_at_once(self, limit: int) -> bytes | None:
+        return None  # a server gives it in messages, and those must be awaited
 
     async def read(self) -> bytes | None:
         while not self._whole:

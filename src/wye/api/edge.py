@@ -67,6 +67,11 @@ def asks_for_plain_text(headers: HeaderMap) -> bool:
     return b"text/plain" in accept and b"json" not in accept and b"event-stream" not in accept
 
 
+def body_at_once(caller: Caller, limit: int) -> bytes | None:
+    """The request's body where all of it has come; None asks for `read_body`."""
+    return None if b"content-encoding" in caller.headers else caller.read_at_once(limit)
+
+
 async def read_body(caller: Caller, limit: int) -> bytes:
     """The request's body. Raises TooLarge, UnsupportedMedia, CallerLeft."""
     headers = caller.headers

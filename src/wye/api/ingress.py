@@ -74,8 +74,9 @@ def asked(scope: Scope) -> Asked | None:
     if found is None:
         raw_path: bytes = scope.get("raw_path") or b""
         return _of_model(raw_path) if raw_path.startswith(_MODEL_PREFIX) else None
-    if found.detect is not None and b"target_format" in scope.get("query_string", b""):
-        query = parse_qs(scope["query_string"].decode("latin-1"))
+    said: bytes = scope.get("query_string", b"")
+    if said and found.detect is not None:
+        query = parse_qs(said.decode("latin-1"))
         if names := query.get("target_format"):
             target = named(names[-1])
             return msgspec.structs.replace(found, answer_dialect=target.as_sse or target)

@@ -46,12 +46,12 @@ class Deployment:
         "dialect",
         "health",
         "id",
-        "id_line",
         "meter",
         "model",
         "model_json",
         "provider",
         "takes_prefill",
+        "told",
         "weight",
     )
 
@@ -82,7 +82,8 @@ class Deployment:
         self.health = health or Health()
         self.id = f"{provider.name}/{model}"
         plain = "".join(character if character.isprintable() else "?" for character in self.id)
-        self.id_line = b"x-wye-deployment: %b\r\n" % plain.encode("ascii", "replace")
+        self.told = b"x-wye-deployment: %b\r\nx-wye-attempts: " % plain.encode("ascii", "replace")
+        """The header lines that name it, up to the number of attempts."""
         self.meter = Meter()
         self._spoken: dict[int, Dialect] = {}
 

@@ -37,7 +37,9 @@ class Bucket:
 
     def correct(self, more: int, now_s: float) -> None:
         """Pour in what was used beyond what was taken, or take out what was not used."""
-        self._level = max(0.0, self._leaked(now_s) + more)
+        level = self._level - (now_s - self._looked_s) * self._rate
+        level = level + more if level > 0.0 else float(more)
+        self._level = level if level > 0.0 else 0.0
         self._looked_s = now_s
 
     def wait_s(self, amount: int) -> float:
@@ -45,7 +47,4 @@ class Bucket:
         return (self._level + min(amount, self._capacity) - self._capacity) / self._rate if self._rate else 0.0
 
     def is_empty(self, now_s: float) -> bool:
-        return not self._leaked(now_s)
-
-    def _leaked(self, now_s: float) -> float:
-        return max(0.0, self._level - (now_s - self._looked_s) * self._rate)
+        return self._level <= (now_s - self._looked_s) * self._rate

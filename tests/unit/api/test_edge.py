@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,11 +13,13 @@ from wye.api.edge import (
     CallerLeft,
     as_wye_error,
     asks_for_plain_text,
+    body_at_once,
     error_headers,
     read_body,
     request_id_of,
     wants_strict,
 )
+from wye.api.http.call import Call
 from wye.kernel.errors import LimitExceeded, NotFound, TooLarge, Unauthenticated, UnsupportedMedia, WyeError
 
 LIMIT = 10
@@ -84,6 +86,32 @@ async def test_a_body_over_the_limit_is_refused_whatever_its_length_claims(
 async def test_a_caller_that_leaves_before_its_body_is_complete_gets_no_answer(messages: list[dict[str, Any]]) -> None:
     with pytest.raises(CallerLeft):
         await read_body(Connection(messages).caller(), LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole", "headers", "body"),
+    [
+        ([b"0123456789"], True, {}, b"0123456789"),
+        ([b"01", b"23"], True, {}, b"0123"),
+        ([], True, {}, b""),
+        ([b"01"], False, {}, None),
+        ([b"x" * 11], True, {}, None),
+        ([b"01"], True, {b"content-encoding": b"gzip"}, None),
+    ],
+    ids=["one piece", "two", "none", "more comes", "too long", "encoded"],
+)
+def test_a_body_that_has_come_is_not_waited_for(
+    pieces: list[bytes], whole: bool, headers: dict[bytes, bytes], body: bytes | None
+) -> None:
+    call = Call(cast(Any, None), {"method": "POST"}, headers, keep_alive=True)
+    call.on_body(pieces)
+    if whole:
+        call.on_whole()
+    assert body_at_once(call, LIMIT) == body
+    if body is not None:
+        assert body_at_once(call, LIMIT) == b""
+        call.left = True
+    assert body_at_once(call, LIMIT) is None
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ class Call:
 
     # What the application asks for and says.
 
+    def read_at_once(self, limit: int) -> bytes | None:
+        if not self.whole or self.left or self.unread_bytes > limit:
+            return None
+        body = self._body
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self.unread_bytes = 0
+        return data
+
     async def read(self) -> bytes | None:
         while not self._body and not self.whole and not self.left:
             self._ask()

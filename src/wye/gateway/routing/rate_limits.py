@@ -20,14 +20,18 @@ _KINDS = (
     (b"anthropic-ratelimit-requests-remaining", b"anthropic-ratelimit-requests-reset"),
     (b"anthropic-ratelimit-tokens-remaining", b"anthropic-ratelimit-tokens-reset"),
 )
+_REMAINING = frozenset(remaining for remaining, _ in _KINDS)
 
 
 def exhausted_for_s(headers: HeaderMap) -> float:
     """How long nothing is left of one of the limits; 0 while there is. Headers that cannot be read say nothing."""
-    exhausted = [reset for remaining, reset in _KINDS if headers.get(remaining) == b"0"]
-    if not exhausted:
-        return 0.0
-    return min(max(seconds_of(headers.get(reset, b"").decode("latin-1")) or 0.0 for reset in exhausted), _MAX_S)
+    wait_s = 0.0
+    if _REMAINING.isdisjoint(headers):
+        return wait_s
+    for remaining, reset in _KINDS:
+        if headers.get(remaining) == b"0":
+            wait_s = max(wait_s, seconds_of(headers.get(reset, b"").decode("latin-1")) or 0.0)
+    return min(wait_s, _MAX_S)
 
 
 def seconds_of(text: str) -> float | None:
