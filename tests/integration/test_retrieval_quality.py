@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.store.test_store import kept
 from wye.catalog.encoders import ENCODERS
+from wye.drivers.sql import hnsw
 from wye.drivers.sql.database import Database, database_url
 from wye.drivers.sql.index import SqlIndex
 from wye.drivers.sql.store import SqlStore
@@ -92,9 +93,16 @@ QUESTIONS = {
 }
 
 
-@pytest.fixture
-async def found(tmp_path: Path) -> AsyncIterator[tuple[SqlIndex, OnnxEngine]]:
-    database = Database(database_url(Secret(f"sqlite:///{tmp_path}/wye.db")))
+@pytest.fixture(params=["exactly", "approximately"])
+async def found(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[SqlIndex, OnnxEngine]]:
+    """Vectors that numpy compares one by one, and those of an index of Postgres that may miss some."""
+    url = f"sqlite:///{tmp_path}/wye.db"
+    if request.param == "approximately":
+        url = request.getfixturevalue("postgres_url")
+        monkeypatch.setattr(hnsw, "LARGE", 0)
+    database = Database(database_url(Secret(url)))
     store, index = SqlStore(database), SqlIndex(database)
     encoders = OnnxEngine(ENCODERS, LocalWeights(tmp_path / "models"))
     passages = [Passage(number=i, text=said) for i, said in enumerate(PASSAGES)]

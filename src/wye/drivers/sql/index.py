@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping, select, text
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wye.drivers.sql import hnsw
 from wye.drivers.sql.database import Database
 from wye.drivers.sql.tables import embedding_models
 from wye.kernel.errors import ConfigError
@@ -125,6 +126,10 @@ class SqlIndex:
             if not self._database.postgres:
                 return await self._nearest(connection, values, vector, limit)
             values |= {"vector": self._packed(vector), "limit": limit}
+            if await hnsw.pays(connection, list(document_ids), model):
+                rows = (await connection.execute(hnsw.search(len(vector)), values)).mappings().all()
+                if len(rows) == limit:  # else the index gave up before it had found enough of these documents
+                    return [_found(row) for row in rows]
             rows = await connection.execute(text(self._says.by_vector), values)
             return [_found(row) for row in rows.mappings()]
 
@@ -148,7 +153,9 @@ class SqlIndex:
         row = embedding_models
         if first:
             began = self._database.insert(row).values(model=model, dimensions=length).on_conflict_do_nothing()
-            await connection.execute(began)
+            is_new = await connection.scalar(began.returning(row.c.model)) is not None
+            if is_new and self._database.postgres:
+                await hnsw.create(connection, model, length)
         known = await connection.scalar(select(row.c.dimensions).where(row.c.model == model))
         if known not in (None, length):
             raise ConfigError(
