@@ -95,7 +95,7 @@ class Server:
             sent = {**self._headers, **headers, "connection": "close"}
             connection.request(method, self._prefix + path, content, sent)
             response = connection.getresponse()
-            if response.status < 400:
+            if response.status < 300:
                 return response
             with response:
                 told = response.read(_MAX_ANSWER_BYTES)

@@ -9,13 +9,11 @@ from typing import Any, Literal
 import click
 
 from wye.catalog.model_card import ModelCard
-from wye.cli.options import config_options, url_of
+from wye.cli.options import config_options
 from wye.config.schema import Config
 from wye.kernel.errors import ConfigError
 from wye.ports.weights import Weights
 
-_LOADING_S = 600
-_MAX_ANSWER_BYTES = 1024 * 1024
 _server_url = click.option("--server-url", help="The running server. [default: where this configuration serves]")
 _api_key = click.option("--api-key", help="Its key, if it needs one. [default: server.api_key]")
 
@@ -163,29 +161,10 @@ def unload(config: Config, model: str, server_url: str | None, api_key: str | No
 
 
 def _ask_server(config: Config, model: str, verb: str, server_url: str | None, api_key: str | None) -> str:
-    """One line on how it went. Raises ConfigError with the server's reason."""
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
-    from urllib.parse import quote, urlsplit
+    """One line on how it went. Raises WyeError with the server's reason."""
+    from urllib.parse import quote
 
-    from wye.kernel.json import as_object, decode
+    from wye.cli.client import server_of
 
-    url = server_url or url_of(config)
-    key = api_key or (config.server.api_key.reveal() if config.server.api_key else "")
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError("The API key holds characters that an HTTP header cannot carry")
-    try:
-        parts = urlsplit(url)
-        kind = {"http": HTTPConnection, "https": HTTPSConnection}[parts.scheme]
-        connection = kind(parts.hostname or "", parts.port, timeout=_LOADING_S)
-    except (KeyError, ValueError, HTTPException):
-        raise ConfigError(f"--server-url must be like http://127.0.0.1:8000, not {url!r}") from None
-    path = f"{parts.path.rstrip('/').removesuffix('/v1')}/v1/models/{quote(model, safe='')}/{verb}"
-    try:
-        connection.request("POST", path, headers={"authorization": f"Bearer {key}"} if key else {})
-        answer = connection.getresponse()
-        told = as_object(decode(answer.read(_MAX_ANSWER_BYTES))) or {}
-    except (OSError, ValueError, HTTPException) as error:
-        raise ConfigError(f"No Wye answers at {url}: {error}") from None
-    if answer.status != 200:
-        raise ConfigError(str(told.get("detail") or f"{url} answered {answer.status}"))
+    told = server_of(config, server_url, api_key).ask("POST", f"/v1/models/{quote(model, safe='')}/{verb}")
     return f"{told.get('id', model)} is {told.get('status', 'unknown')}"

@@ -180,11 +180,12 @@ def test_a_real_server_refuses_a_wrong_key_and_an_unknown_model(here: Run, serve
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (FakeAnswer([b"<html>"], 502), "No Wye answers at"),
+        (FakeAnswer([b"<html>"], 502), "answered 502"),
         (FakeAnswer([b"[]"], 404), "answered 404"),
         (FakeAnswer([b"{}"], 301, {"location": "http://127.0.0.1:1/"}), "answered 301"),
         (FakeAnswer([], head=False, end="cut"), "No Wye answers at"),
-        (FakeAnswer([b"{"] * 100, end="cut"), "No Wye answers at"),
+        (FakeAnswer([b"{"] * 100, end="cut"), "broke off"),
+        (FakeAnswer([b"<html>"]), "broke off"),
     ],
 )
 def test_something_else_that_listens_is_told_from_wye(answer: FakeAnswer, words: str, here: Run) -> None:
