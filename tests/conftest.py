@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wye.testing.plugin import fake_provider, fake_providers
+
 if TYPE_CHECKING:
     from tests.bucket import Bucket
     from tests.postgres import Postgres
     from tests.valkey import Valkey
+
+__all__ = ("fake_provider", "fake_providers")  # also where the installation is older than the plugin's entry point
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -12,13 +12,15 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import wire
-from tests.flow.panels import INPUT, OUTPUT, Models, gpt_stream, serve
-from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
+from tests.flow.panels import INPUT, OUTPUT, RULES, serve
+from wye.testing.fake_provider import FakeProvider
+from wye.testing.replies import Rule
 from wye.testing.server import WyeServer
 
-AWAY = json_body({"error": {"message": "the model is away", "type": "server_error"}}, 500)
+AWAY = "The server had an error while processing your request."
 CHAT = "/v1/chat/completions"
 PRICE = {"input_usd": 10, "output_usd": 20}
 ROUTES: dict[str, Any] = {
@@ -32,11 +34,25 @@ ROUTES: dict[str, Any] = {
 
 
 class House:
-    """A server with two upstreams behind it."""
+    """A server with two providers behind it."""
 
-    def __init__(self, models: Models, server: WyeServer, gpt: FakeUpstream, claude: FakeUpstream) -> None:
-        self.models, self.server, self.gpt, self.claude = models, server, gpt, claude
+    def __init__(self, server: WyeServer, gpt: FakeProvider, claude: FakeProvider) -> None:
+        self.server, self.gpt, self.claude = server, gpt, claude
         self.url = server.url
+
+    def reset(self) -> None:
+        for provider in (self.gpt, self.claude):
+            provider.rules[:] = RULES
+            provider.forget()
+
+    def rule(self, rule: Rule) -> None:
+        """It goes before the others."""
+        for provider in (self.gpt, self.claude):
+            provider.rules.insert(0, rule)
+
+    def slow_down(self, latency_s: float) -> None:
+        for provider in (self.gpt, self.claude):
+            provider.rules[:] = [replace(rule, latency_s=latency_s) for rule in RULES]
 
     def ask(self, model: str = "panel", path: str = CHAT, **more: Any) -> tuple[int, dict[str, str], Any]:
         status, headers, body = wire.call(self.url, path, {**wire.ask(), "model": model, **more})
@@ -46,15 +62,12 @@ class House:
 @pytest.fixture(scope="module")
 def houses() -> Iterator[House]:
     with ExitStack() as stack:
-        models = Models()
-        yield House(models, *serve(stack, models, routes=ROUTES))
+        yield House(*serve(stack, routes=ROUTES))
 
 
 @pytest.fixture
 def house(houses: House) -> House:
-    houses.models.__init__()
-    for upstream in (houses.gpt, houses.claude):
-        upstream.requests.clear()
+    houses.reset()
     return houses
 
 
@@ -104,7 +117,7 @@ def test_what_is_wrong_is_said_before_anybody_is_asked(
 
 
 def test_progress_comes_within_a_second_and_members_run_side_by_side(house: House) -> None:
-    house.models.wait_s = 1.2
+    house.slow_down(1.2)
     connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
     begun_s = time.monotonic()
     body = {**wire.ask(stream=True), "model": "panel"}
@@ -126,39 +139,37 @@ def test_progress_comes_within_a_second_and_members_run_side_by_side(house: Hous
 
 
 def test_the_last_models_words_come_as_they_come(house: House) -> None:
-    pieces = list(gpt_stream("one two three"))
-    house.models.said["up-deep"] = "a draft"
-    house.models.said["up-quick"] = event_stream([pieces[0], 0.4, *pieces[1:]])
+    house.rule(Rule(model="up-quick", say="one two three", tokens_per_s=5))
     connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
     body = {**wire.ask(stream=True), "model": "pipeline:deep+quick"}
     connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
     response = connection.getresponse()
     seen: dict[bytes, float] = {}
     while line := response.readline():
-        for word in (b"one ", b"three "):
+        for word in (b"one", b" three"):
             if b'"content":"%b"' % word in line:
                 seen[word] = time.monotonic()
     connection.close()
-    assert seen[b"three "] - seen[b"one "] > 0.3
+    assert seen[b" three"] - seen[b"one"] > 0.3
 
 
 def test_a_member_that_fails_is_named(house: House) -> None:
-    house.models.said["up-deep"] = AWAY
+    house.rule(Rule(model="up-deep", fault="500"))
     status, _, answer = house.ask()
     assert status == 200
     assert answer["choices"][0]["message"]["content"] == "Paris it is"
     [failed] = answer["orchestration"]["failed"]
-    assert failed == {"model": "deep", "step": "answer", "reason": "the model is away"}
+    assert failed == {"model": "deep", "step": "answer", "reason": AWAY}
     [failing] = [call for call in answer["inference_metadata"]["calls"] if "error" in call]
     assert failing["model"] == "deep"
 
 
 def test_a_later_stage_that_fails_leaves_a_partial_answer(house: House) -> None:
-    house.models.said["up-deep"] = AWAY
+    house.rule(Rule(model="up-deep", fault="500"))
     _, _, answer = house.ask("pipeline:quick+deep")
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["orchestration"]["partial"] is True
-    assert answer["orchestration"]["reason"] == "the model is away"
+    assert answer["orchestration"]["reason"] == AWAY
     _, _, message = house.ask("pipeline:quick+deep", "/v1/messages")
     assert message["stop_reason"] == "max_tokens"
     assert message["orchestration"]["completed_steps"] == 1
@@ -166,14 +177,14 @@ def test_a_later_stage_that_fails_leaves_a_partial_answer(house: House) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_first_stage_that_fails_is_an_error(stream: bool, house: House) -> None:
-    house.models.said["up-quick"] = AWAY
+    house.rule(Rule(model="up-quick", fault="500"))
     status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=stream), "model": "pipeline:quick+deep"})
     assert status == 500
-    assert wire_error(body)["message"] == "the model is away"
+    assert wire_error(body)["message"] == AWAY
 
 
 def test_a_failure_after_the_stream_has_begun_ends_it(house: House) -> None:
-    house.models.said["up-quick"] = FakeAnswer([0.8], headers={"content-type": "application/json"}, end="cut")
+    house.rule(Rule(model="up-quick", latency_s=0.8, fault="cut"))
     status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=True), "model": "pipeline:quick+deep"})
     assert status == 200
     assert wire.data_frames(body)[-1]["error"]["code"] == "upstream_stream_cut"
@@ -181,16 +192,16 @@ def test_a_failure_after_the_stream_has_begun_ends_it(house: House) -> None:
 
 
 def test_an_answer_that_breaks_off_never_looks_complete(house: House) -> None:
-    house.models.said["up-quick"] = event_stream(list(gpt_stream("one two"))[:2], end="cut")
+    house.rule(Rule(model="up-quick", say="one two", fault="cut=1"))
     status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=True), "model": "pipeline:deep+quick"})
     assert status == 200
-    assert b'"content":"one "' in body
+    assert b'"content":"one"' in body
     assert "error" in wire.data_frames(body)[-1]
     assert b'"finish_reason":"stop"' not in body
 
 
 def test_a_caller_that_leaves_ends_every_call(house: House) -> None:
-    house.models.said = {name: FakeAnswer([], end="hang") for name in house.models.said}
+    house.rule(Rule(fault="silent"))
     left = house.gpt.left + house.claude.left
     connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
     body = {**wire.ask(stream=True), "model": "panel"}
@@ -252,7 +263,7 @@ def test_a_panel_is_listed_and_counts_tokens_and_makes_no_vectors(house: House) 
 
 def test_a_long_silence_is_broken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wye.gateway.orchestrated._ALIVE_S", 0.2)
-    house.models.wait_s = 0.9
+    house.slow_down(0.9)
     _, _, body = wire.call(house.url, "/v1/messages", {**wire.ask(stream=True), "model": "single:deep"})
     assert body.count(b'"state":"waiting"') >= 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import wire
 from wye.catalog.presets import PRESETS
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 
@@ -23,15 +23,14 @@ def test_a_preset_that_does_not_fit_is_507_with_the_sum() -> None:
 
 @pytest.mark.parametrize("name", ["S1", "D1", "D2", "D3", "T2", "P5"])
 def test_a_preset_is_answered_by_the_models_that_are_configured_under_its_names(
-    name: str, upstream: FakeUpstream
+    name: str, fake_provider: FakeProvider
 ) -> None:
     """Routes go before local models: those need no room here."""
-    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
     there = {"provider": "v", "model": "x"}
     with WyeServer(
         {
             "local": {"preload": [], "memory_limit_gb": 1},
-            "providers": {"v": {"kind": "vllm", "base_url": f"{upstream.url}/v1"}},
+            "providers": {"v": {"kind": "vllm", "base_url": f"{fake_provider.url}/v1"}},
             "routes": {model: {"deployments": [there]} for model in PRESETS[name].models},
         }
     ) as server:

@@ -37,7 +37,7 @@ from wye.testing import kept_responses
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
 from wye.testing.faults import Case, fault_named, fault_of_model
 from wye.testing.kept_responses import KeptResponses
-from wye.testing.replies import Call, Rule, check_history, input_tokens, last_said, reply_to, tokens_of
+from wye.testing.replies import Call, Rule, check_history, input_tokens, reply_to, tokens_of
 from wye.testing.telling import Pace, Told, refuse, response_of, tell
 
 LOG = "/__log"
@@ -115,14 +115,29 @@ class FakeProvider(FakeUpstream):
         call: Call | list[Call] | None = None,
         finish: FinishReason | None = None,
         fault: str | None = None,
+        system: str = "",
         model: str = "*",
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
         times: int | None = None,
     ) -> None:
         """Add a rule: see Rule. The rules before it go first."""
         if fault is not None:
             fault_named(fault)
         self.rules.append(
-            Rule(when=pattern, model=model, say=say, think=think, call=call, finish=finish, fault=fault, times=times)
+            Rule(
+                when=pattern,
+                system=system,
+                model=model,
+                say=say,
+                think=think,
+                call=call,
+                finish=finish,
+                fault=fault,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                times=times,
+            )
         )
 
     def forget(self) -> None:
@@ -264,9 +279,8 @@ class FakeProvider(FakeUpstream):
     # What decides about an answer.
 
     def _rule(self, chat: ChatRequest) -> Rule | None:
-        said = last_said(chat)
         for at, rule in enumerate(self.rules):
-            if (rule.times is None or self._used[at] < rule.times) and rule.matches(chat.model, said):
+            if (rule.times is None or self._used[at] < rule.times) and rule.matches(chat):
                 self._used[at] += 1
                 return rule
         return None

@@ -46,6 +46,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     when: str = ""
     """A regular expression, looked for in what the user said last; upper and lower case are one."""
+    system: str = ""
+    """The same, looked for in the system's messages."""
     model: str = "*"
     """The name of the model that is asked, with `*` for anything."""
     say: str | None = None
@@ -58,13 +60,19 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """A name of `faults.FAULTS`, with its argument: `stall=3`."""
     latency_s: float | None = None
     tokens_per_s: float | None = None
+    input_tokens: int | None = None
+    """What the usage tells, in place of what is counted."""
+    output_tokens: int | None = None
     times: int | None = None
     """How often it applies; None for always."""
 
-    def matches(self, model: str, said: str) -> re.Match[str] | None:
-        if not fnmatchcase(model, self.model):
+    def matches(self, request: ChatRequest) -> re.Match[str] | None:
+        """What `when` found, where all of it applies."""
+        if not fnmatchcase(request.model, self.model):
             return None
-        return re.search(self.when, said, re.IGNORECASE)
+        if self.system and not re.search(self.system, _system_of(request), re.IGNORECASE):
+            return None
+        return re.search(self.when, last_said(request), re.IGNORECASE)
 
 
 class Reply(msgspec.Struct):
@@ -73,6 +81,9 @@ class Reply(msgspec.Struct):
     parts: list[Part]
     finish: FinishReason = "stop"
     stop_sequence: str | None = None
+    input_tokens: int | None = None
+    """What the usage tells, in place of what is counted."""
+    output_tokens: int | None = None
 
 
 def load_rules(path: Path) -> list[Rule]:
@@ -81,12 +92,13 @@ def load_rules(path: Path) -> list[Rule]:
         rules = msgspec.convert(yaml.safe_load(path.read_text()), list[Rule])
         for rule in rules:
             re.compile(rule.when)
+            re.compile(rule.system)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     except re.error as error:
-        raise ConfigError(f"{path}: `when` is no regular expression: {error}") from None
+        raise ConfigError(f"{path}: `when` or `system` is no regular expression: {error}") from None
     return rules
 
 
@@ -99,7 +111,7 @@ def reply_to(request: ChatRequest, rule: Rule | None = None) -> Reply:
     elif thinks(request):
         parts.append(Thinking(f"The question is: {said[:200]}"))
     if rule is not None and (rule.say is not None or rule.call is not None):
-        parts += _ruled(rule, request.model, said)
+        parts += _ruled(rule, request)
     else:
         parts += _unruled(request, said)
     if request.messages and request.messages[-1].role == "assistant":
@@ -108,13 +120,14 @@ def reply_to(request: ChatRequest, rule: Rule | None = None) -> Reply:
     reply = Reply(parts, "tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop")
     _stop(reply, request.stop or [])
     _shorten(reply, request.max_tokens)
-    if rule is not None and rule.finish is not None:
-        reply.finish = rule.finish
+    if rule is not None:
+        reply.finish = rule.finish or reply.finish
+        reply.input_tokens, reply.output_tokens = rule.input_tokens, rule.output_tokens
     return reply
 
 
-def _ruled(rule: Rule, model: str, said: str) -> Iterable[Part]:
-    found = rule.matches(model, said)
+def _ruled(rule: Rule, request: ChatRequest) -> Iterable[Part]:
+    found = rule.matches(request)
     if rule.say is not None:
         groups = (found[0], *(group or "" for group in found.groups())) if found else ("",)
         yield Text(re.sub(r"\{(\d)\}", lambda at: groups[int(at[1])] if int(at[1]) < len(groups) else at[0], rule.say))
@@ -243,6 +256,10 @@ def last_said(request: ChatRequest) -> str:
         if message.role == "user" and (text := text_of(message.parts)):
             return text
     return ""
+
+
+def _system_of(request: ChatRequest) -> str:
+    return "\n".join(text_of(message.parts) for message in request.messages if message.role in ("system", "developer"))
 
 
 def text_of(parts: Iterable[Part]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from wye.canon.events import ArgumentsDelta, Event, PartStart, Ping, Start, TextDelta, ThinkingDelta, is_content
 from wye.canon.fold import unfold
 from wye.canon.loss import Losses
-from wye.canon.parts import Text, Thinking, ToolCall
+from wye.canon.parts import Part, Text, Thinking, ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse, Choice
 from wye.canon.usage import Usage
@@ -69,25 +69,28 @@ def response_of(dialect: Dialect, request: ChatRequest, replies: Sequence[Reply]
     """The whole answer with its figures; one choice for each reply."""
     for reply in replies:
         _as_vendor(reply, dialect, request)
-    output, thought = 0, 0
-    for reply in replies:
-        for part in reply.parts:
-            match part:
-                case Text():
-                    output += len(tokens_of(part.text))
-                case Thinking():
-                    thought += len(tokens_of(part.text))
-                case ToolCall():
-                    output += len(part.arguments) // 4 + 1
-                case _:
-                    output += 1
-    usage = Usage(input_tokens(request), output + thought, 0, 0, thought)
+    told = [reply.output_tokens for reply in replies]
+    counted = [sum(map(_tokens, reply.parts)) for reply in replies]
+    thought = sum(len(tokens_of(part.text)) for reply in replies for part in reply.parts if isinstance(part, Thinking))
+    output = sum(own if given is None else given for given, own in zip(told, counted, strict=True))
+    given = replies[0].input_tokens
+    usage = Usage(input_tokens(request) if given is None else given, output, 0, 0, min(thought, output))
     choices = [Choice(reply.parts, reply.finish, i, reply.stop_sequence) for i, reply in enumerate(replies)]
     extras = {dialect.name: {"system_fingerprint": f"fp_{tag}"}} if dialect.name == "openai_chat" else None
     identity = new_id(_ID_PREFIXES.get(dialect.name, "bdrk_"))
     return ChatResponse(
         id=identity, model=request.model, choices=choices, created=clock.unix_s(), usage=usage, extras=extras
     )
+
+
+def _tokens(part: Part) -> int:
+    match part:
+        case Text() | Thinking():
+            return len(tokens_of(part.text))
+        case ToolCall():
+            return len(part.arguments) // 4 + 1
+        case _:
+            return 1
 
 
 def _as_vendor(reply: Reply, dialect: Dialect, request: ChatRequest) -> None:

@@ -12,7 +12,7 @@ import openai
 import pytest
 from botocore.config import Config
 
-from tests.flow.panels import INPUT, OUTPUT, Models, serve
+from tests.flow.panels import INPUT, OUTPUT, serve
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,7 @@ ASKED = [(mode, stream) for mode in MODES for stream in (False, True)]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with ExitStack() as stack:
-        yield serve(stack, Models())[0].url
+        yield serve(stack)[0].url
 
 
 def check(mode: str, text: str, usage: tuple[int, int], orchestration: Any, metadata: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from wye.canon.parts import Part, Text, Thinking, ToolCall, ToolResult
 from wye.canon.request import ChatRequest, Message, OutputFormat, Reasoning
 from wye.canon.tools import CustomTool, FunctionTool, NativeTool, ToolChoice
+from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import BadRequest, ConfigError
 from wye.testing.replies import (
     Call,
@@ -23,6 +24,7 @@ from wye.testing.replies import (
     thinks,
     tokens_of,
 )
+from wye.testing.telling import response_of
 
 WEATHER = FunctionTool("get_weather", "The weather", {"type": "object", "properties": {"city": {"type": "string"}}})
 TIME = FunctionTool("get_time")
@@ -164,10 +166,28 @@ def test_a_rule_decides() -> None:
         (Rule(model="gpt-*"), "claude", "Hi", False),
         (Rule(when="^hi"), "m", "HI there", True),
         (Rule(when="^hi"), "m", "oh hi", False),
+        (Rule(system="you (review|judge)", when="hi"), "m", "hi", True),
+        (Rule(system="you review", when="hi"), "m", "ho", False),
+        (Rule(system="you write"), "m", "You write", False),
     ],
 )
 def test_which_requests_a_rule_matches(rule: Rule, model: str, question: str, expected: bool) -> None:
-    assert (rule.matches(model, question) is not None) is expected
+    system = Message("system", [Text("As always: You judge.")])
+    request = ChatRequest(model=model, messages=[system, Message("user", [Text(question)])])
+    if rule.system == "you review":
+        request.messages[0] = Message("developer", [Text("you review")])
+    assert (rule.matches(request) is not None) is expected
+
+
+def test_a_rule_says_what_the_usage_tells() -> None:
+    request = asked("one two three")
+    counted = response_of(DIALECTS["openai_chat"], request, [reply_to(request, Rule(say="a b"))], "t").usage
+    assert counted is not None
+    assert (counted.input_tokens, counted.output_tokens) == (input_tokens(request), 2)
+    rule = Rule(say="a b", think="c", input_tokens=70, output_tokens=9)
+    told = response_of(DIALECTS["openai_chat"], request, [reply_to(request, rule)] * 2, "t").usage
+    assert told is not None
+    assert (told.input_tokens, told.output_tokens, told.reasoning_tokens) == (70, 18, 2)
 
 
 def test_rules_come_from_a_file(tmp_path: Path) -> None:
