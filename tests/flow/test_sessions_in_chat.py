@@ -13,6 +13,7 @@ from tests import wire
 from tests.flow import streams
 from tests.flow.streams import CALLERS, TEXT, WHOLE, question, stream
 from tests.flow.test_attached_files import ASKS, TURNS, text_of
+from wye.gateway.policy import remembered
 from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, json_body
 from wye.testing.server import WyeServer
 
@@ -94,6 +95,22 @@ def test_a_stream_is_kept_as_its_caller_heard_it(caller: str, model: str, server
         assert wire.call(server.url, path, body, headers=headers)[0] == 200
     assert [role for role, _ in said_in(server, session)] == ["user", "assistant"] * 2
     assert {text for role, text in said_in(server, session) if role == "assistant"} == {TEXT}
+
+
+def test_an_answer_without_end_is_given_and_not_kept(
+    server: WyeServer, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_HEARD_BYTES", 400)
+    status, said = say(server, session, *TURNS, stream=True)
+    assert (status, wire.data_frames(said)[-1], said_in(server, session)) == (200, "[DONE]", [])
+
+
+def test_several_models_answer_in_a_session_too(server: WyeServer, upstream: FakeUpstream, session: str) -> None:
+    for _ in range(2):
+        more = {"orchestration_mode": "single", "model": "chat"}
+        assert say(server, session, *TURNS, **more)[0] == 200
+    assert said_in(server, session) == [("user", "How many?"), ("assistant", TEXT)] * 2
+    assert len(upstream.requests[-1].json()["messages"]) >= 3
 
 
 def test_instructions_come_first_and_are_not_kept(server: WyeServer, upstream: FakeUpstream, session: str) -> None:

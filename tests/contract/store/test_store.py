@@ -268,3 +268,6 @@ async def test_of_a_long_session_instructions_and_the_latest_words_are_given(
     monkeypatch.setattr(sessions_module, "_KEPT", 3)
     await store.sessions.say("s", [said("assistant", "f")], expires_s=now + 9)
     assert [message.content[0] for message in await store.sessions.messages("s")] == ["b", "e", "f"]
+    monkeypatch.setattr(sessions_module, "_KEPT_CHARACTERS", 25)
+    await store.sessions.say("s", [said("user", "g")], expires_s=now + 9)
+    assert [message.content[0] for message in await store.sessions.messages("s")] == ["b", "g"]

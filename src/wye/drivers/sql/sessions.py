@@ -15,8 +15,8 @@ from wye.kernel import clock
 from wye.kernel.json import decode, encode_text
 from wye.ports.store import Message, Page, Session
 
-_KEPT = 1000
-"""Messages of a session."""
+_KEPT, _KEPT_CHARACTERS = 1000, 1_000_000
+"""Messages of a session, and what they hold together."""
 _WORTH = ((rows_of_messages.c.role == "system").desc(), rows_of_messages.c.id.desc())
 """Instructions first, then what was said last."""
 
@@ -63,23 +63,28 @@ class SqlSessions:
             known = await connection.execute(update(sessions).where(this).values(expires_s=expires_s))
             if known.rowcount and rows:
                 await connection.execute(insert(rows_of_messages), rows)
-                row = rows_of_messages.c
-                kept = select(row.id).where(row.session_id == session_id).order_by(*_WORTH).limit(_KEPT)
+                said, row = _measured(session_id), rows_of_messages.c
+                kept = select(said.c.id).where(said.c.so_far <= _KEPT_CHARACTERS, said.c.place <= _KEPT)
                 old = (row.session_id == session_id, row.id.not_in(kept))
                 await connection.execute(delete(rows_of_messages).where(*old))
 
     async def messages(self, session_id: str, characters: int | None = None) -> list[Message]:
-        row = rows_of_messages.c
-        so_far = func.sum(func.length(row.content)).over(order_by=_WORTH).label("so_far")
-        said = (
-            select(row.id, row.role, row.content, row.created_s, so_far).where(row.session_id == session_id).subquery()
-        )
+        said = _measured(session_id)
         query = select(said.c.role, said.c.content, said.c.created_s).order_by(said.c.id)
         if characters is not None:
             query = query.where(said.c.so_far <= characters)
         async with self._database.read() as connection:
             rows = await connection.execute(query)
             return [Message(**row) for row in rows.mappings()]
+
+
+def _measured(session_id: str) -> Any:
+    """The messages of a session, each with its place by worth, and how many characters it and those before it have."""
+    row = rows_of_messages.c
+    so_far = func.sum(func.length(row.content)).over(order_by=_WORTH).label("so_far")
+    place = func.row_number().over(order_by=_WORTH).label("place")
+    query = select(row.id, row.role, row.content, row.created_s, so_far, place)
+    return query.where(row.session_id == session_id).subquery()
 
 
 def _is_valid() -> Any:

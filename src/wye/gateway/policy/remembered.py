@@ -32,6 +32,8 @@ HEADER = b"x-wye-session"
 _MAX_CHARACTERS = 200_000
 """Of what was said before: about 50,000 tokens."""
 _CHARACTERS_A_TOKEN = 3
+_HEARD_BYTES = 32 * 1024 * 1024
+"""Of one answer: a text of the largest size, streamed a word at a time, is a tenth of it."""
 _COMPLETE = ("stop", "length")
 log = logging.getLogger("wye")
 
@@ -187,8 +189,11 @@ class _Heard:
         self.drained = outlet.drained
         self._outlet = outlet
         self._decoder = decoder
+        self._left = _HEARD_BYTES
 
     def say(self, data: bytes) -> bool:
-        for event in self._decoder.feed(data):
-            self.fold.add(event)
+        self._left -= len(data)
+        if self._left >= 0:  # of what is longer the end is not heard: it is not kept
+            for event in self._decoder.feed(data):
+                self.fold.add(event)
         return self._outlet.say(data)
