@@ -226,3 +226,30 @@ def test_citations_that_cannot_be_are_refused(asked: Asked, more: Said, said: st
     body = {"model": "m", "messages": [{"role": "user", "content": "?"}], "file_ids": [asked.text], **more}
     status, _, answer = wire.call(asked.server.url, "/v1/chat/completions", body)
     assert (status, said in json.loads(answer)["error"]["message"]) == (400, True), answer
+
+
+def test_every_document_is_in_its_place(asked: Asked) -> None:
+    asked.says("Dinner is at eight [2].")
+    text = {"type": "text", "media_type": "text/plain", "data": "The Usk is short."}
+    meals = {"type": "text", "media_type": "text/plain", "data": "Dinner is at eight."}
+    turns: list[Any] = [
+        {"role": "user", "content": [document(text)]},
+        {"role": "assistant", "content": "I see."},
+        {"role": "user", "content": [{"type": "text", "text": "When is dinner?"}, document(meals)]},
+    ]
+    said: Any = asked.claude.messages.create(model="m", max_tokens=9, messages=turns)
+    assert [citation.document_index for citation in said.content[0].citations] == [1]
+    heard = [message["content"] for message in asked.upstream.requests[-1].json()["messages"]]
+    assert heard[0] == '<document title="">\n[1] The Usk is short.\n</document>'
+    assert heard[2].startswith('<document title="">\n[2] Dinner is at eight.\n</document>\n\nPut the number')
+    assert heard[2].endswith("\n\nWhen is dinner?")
+
+
+def test_named_files_come_before_a_request_without_words(asked: Asked) -> None:
+    picture: Any = {"type": "image_url", "image_url": {"url": "https://e.x/a.png"}}
+    chat = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    body = {**chat, "file_ids": [asked.text], "citations": True}
+    assert wire.call(asked.server.url, "/v1/chat/completions", body)[0] == 200
+    heard = asked.upstream.requests[-1].json()["messages"]
+    assert [message["role"] for message in heard] == ["user", "user"]
+    assert "[1] The Usk is short." in heard[1]["content"]

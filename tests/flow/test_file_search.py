@@ -311,6 +311,15 @@ def test_a_tool_that_cannot_be_run_is_refused(asked: Asked, tool: Said, said: st
     assert asked.heard() == []
 
 
+def test_another_tool_of_that_name_is_another_tool(asked: Asked) -> None:
+    asked.upstream.script = lambda request: chat_says(request.json(), text=ANSWER)
+    own = {"type": "function", "name": "file_search", "parameters": {"type": "object"}}
+    assert [item.type for item in asked.ask(tools=[own]).output] == ["message"]
+    body = b'{"model":"chat","input":"?","tools":[{"type":"file_search","x":"\xff"}]}'
+    status, _, said = wire.call(asked.server.url, "/v1/responses", body)
+    assert (status, json.loads(said)["error"]["code"]) == (400, "invalid_json")
+
+
 def test_there_is_one_such_tool_for_one_model(asked: Asked) -> None:
     with pytest.raises(BadRequestError, match="once"):
         asked.ask(tools=[asked.tool(), asked.tool()])

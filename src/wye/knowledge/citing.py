@@ -6,6 +6,7 @@ https://docs.anthropic.com/en/docs/build-with-claude/citations
 
 from __future__ import annotations
 
+import asyncio
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
@@ -22,6 +23,7 @@ from wye.kernel.errors import BadRequest
 from wye.knowledge.attachments import LibraryAttachments
 from wye.knowledge.cite import MARKING, cite
 from wye.knowledge.cited_texts import CitedTexts
+from wye.knowledge.last_words import last_words, place_of_last_words
 from wye.knowledge.split import split
 from wye.knowledge.words import telling_words
 from wye.ports.index import Found
@@ -31,6 +33,8 @@ from wye.ports.store import Passage
 
 _MAX_CHARACTERS = 200_000
 """Of all documents together: about 50,000 tokens."""
+_READ_CHARACTERS = 2_000_000
+"""Of each: what lies behind is left unread."""
 _ANSWER_TOKENS = 768
 _CHARACTERS_A_TOKEN = 3
 _FORM_CHARACTERS = 30
@@ -97,6 +101,7 @@ class LibraryCiting:
                 parts = extracted.parts
             case Url():
                 raise BadRequest(f"{path}: Wye fetches no addresses: send the document itself", param=path)
+        parts = _bounded(parts)
         paged = any(part.number is not None for part in parts)
         if not paged:
             parts = [PageText("\n\n".join(part.text for part in parts))]
@@ -116,7 +121,8 @@ class CitingModel:
     async def answer(self, request: ChatRequest, inference: Inference, audience: Audience) -> None:
         request = _with_files(request, self._file_ids)
         room = _room(request, inference.window(request.model))
-        shown = _fitting(_passages(self._sources), room, _last_words(request))
+        # Of long documents it takes a second.
+        shown = await asyncio.to_thread(_shown, self._sources, room, last_words(request))
         asked = _with_texts(request, self._sources, shown)
         await inference.ask(asked, CitedTexts(audience, lambda text: citations_of(text, shown)))
 
@@ -144,12 +150,9 @@ def citations_of(text: str, shown: Sequence[_Numbered]) -> list[Citation]:
     return citations
 
 
-def _passages(sources: Sequence[_Source]) -> list[_Numbered]:
-    return [_Numbered(one, passage) for one in sources if one.cited for passage in split(Extracted(one.parts))]
-
-
-def _fitting(passages: list[_Numbered], room: int, question: str) -> list[_Numbered]:
-    """All of them, or those that share most with the question, in their order."""
+def _shown(sources: Sequence[_Source], room: int, question: str) -> list[_Numbered]:
+    """All passages of what is to be cited, or those that share most with the question, in their order."""
+    passages = [_Numbered(one, passage) for one in sources if one.cited for passage in split(Extracted(one.parts))]
     words = [set(telling_words(one.passage.text)) for one in passages]
     often = Counter(word for one in words for word in one)
     asked = set(telling_words(question))
@@ -161,6 +164,17 @@ def _fitting(passages: list[_Numbered], room: int, question: str) -> list[_Numbe
             break
         kept.add(place)
     return [one for place, one in enumerate(passages) if place in kept]
+
+
+def _bounded(parts: Sequence[PageText]) -> list[PageText]:
+    """As much of a document as is looked at."""
+    left, kept = _READ_CHARACTERS, list[PageText]()
+    for part in parts:
+        if left <= 0:
+            break
+        kept.append(replace(part, text=part.text[:left]))
+        left -= len(part.text)
+    return kept
 
 
 def _room(request: ChatRequest, window: int | None) -> int:
@@ -175,7 +189,7 @@ def _with_files(request: ChatRequest, file_ids: Sequence[str]) -> ChatRequest:
     if not file_ids:
         return request
     documents: list[Part] = [Document(FileId(file_id), citations=True) for file_id in file_ids]
-    messages, at = list(request.messages), _last(request)
+    messages, at = list(request.messages), place_of_last_words(request)
     if at is None:
         messages.append(Message("user", documents))
     else:
@@ -185,7 +199,7 @@ def _with_files(request: ChatRequest, file_ids: Sequence[str]) -> ChatRequest:
 
 def _with_texts(request: ChatRequest, sources: Sequence[_Source], shown: Sequence[_Numbered]) -> ChatRequest:
     """The request with each document as its text, and a word on how to cite behind the last of them."""
-    left, messages, last = list(sources), list(request.messages), _last(request)
+    left, messages, last = list(sources), list(request.messages), place_of_last_words(request)
     for i, message in enumerate(messages):
         texts: list[str] = []
         others: list[Part] = []
@@ -218,21 +232,6 @@ def _as_text(source: _Source, shown: Sequence[_Numbered]) -> str:
             lines.append(f"[{number}]{page} {one.passage.text}")
     passages = "\n\n".join(lines)
     return f'<document title="{title}">\n{passages}\n</document>'
-
-
-def _last(request: ChatRequest) -> int | None:
-    """Where the caller's last words are."""
-    places = (i for i, message in enumerate(request.messages) if message.role == "user" and _words(message))
-    return max(places, default=None)
-
-
-def _last_words(request: ChatRequest) -> str:
-    last = _last(request)
-    return "" if last is None else _words(request.messages[last])
-
-
-def _words(message: Message) -> str:
-    return " ".join(part.text for part in message.parts if isinstance(part, Text))
 
 
 def _bytes(data: str, path: str) -> bytes:

@@ -26,6 +26,7 @@ from wye.canon.events import (
 )
 from wye.canon.parts import Citation, Opaque, Part, Text, ToolCall, ToolResult
 from wye.canon.request import ChatRequest, Message
+from wye.canon.response import Choice
 from wye.canon.tools import FunctionTool, NativeTool, Tool, ToolChoice
 from wye.canon.usage import Usage, total_of
 from wye.dialects.openai_responses.name import NAME
@@ -36,6 +37,7 @@ from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode
 from wye.knowledge.cite import MARKING, cite
 from wye.knowledge.cited_texts import CitedTexts
+from wye.knowledge.last_words import last_words, place_of_last_words
 from wye.knowledge.on_demand import LibraryOnDemand
 from wye.knowledge.retrieve import shown
 from wye.knowledge.search_options import decode_search
@@ -141,6 +143,7 @@ class _Run:
         taken = {tool.name for tool in others if not isinstance(tool, NativeTool)}
         self._tool = FunctionTool(TOOL if TOOL not in taken else f"wye_{TOOL}", _DESCRIPTION, _SCHEMA)
         self._others = others
+        self._words = last_words(request)[:_MAX_QUERY]
         self._forced = _is_forced(request, others)
         self._request = _plain(request)
         if self._forced:
@@ -158,10 +161,10 @@ class _Run:
             relay = _Relay(self._told, self._tool.name, self._shown)
             answered = await self._inference.ask(asked, relay)
             self._usages.append(answered.usage)
-            said = answered.response.choices[0]
+            said = answered.response.choices[0] if answered.response.choices else Choice([])
             calls = [part for part in said.parts if isinstance(part, ToolCall)]
             ours = [call for call in calls if call.name == self._tool.name]
-            results = [await self._answered(request, call, place) for place, call in enumerate(ours) if left]
+            results = [await self._answered(call, place) for place, call in enumerate(ours) if left]
             if not results or len(ours) < len(calls):
                 reason = said.finish_reason or "stop"
                 if reason == "tool_calls" and len(ours) == len(calls):
@@ -174,29 +177,28 @@ class _Run:
 
     async def _searched_first(self, request: ChatRequest) -> ChatRequest:
         """The request with what the caller's last words find before them."""
-        words = _last_words(request)
-        passages = await self._search(request, [words]) if words else _NOTHING
+        place = place_of_last_words(request)
+        if place is None:
+            return request
+        message = request.messages[place]
+        passages = await self._search([self._words])
+        at = next(i for i, part in enumerate(message.parts) if isinstance(part, Text))
+        # One text where there was one: not every upstream takes several.
+        parts = [
+            replace(part, text=f"{passages}\n\nQuestion: {part.text}") if i == at and isinstance(part, Text) else part
+            for i, part in enumerate(message.parts)
+        ]
         messages = list(request.messages)
-        at = max((i for i, message in enumerate(messages) if message.role == "user"), default=len(messages))
-        context = Text(f"{passages}\n\n")
-        if at == len(messages):
-            messages.append(Message("user", [context]))
-        else:
-            message = messages[at]
-            first = message.parts[0] if message.parts else None
-            joined: list[Part] = [context, *message.parts]
-            if isinstance(first, Text):  # one text where there was one: not every upstream takes several
-                joined = [replace(first, text=f"{context.text}Question: {first.text}"), *message.parts[1:]]
-            messages[at] = replace(message, parts=joined)
+        messages[place] = replace(message, parts=parts)
         return replace(request, messages=messages)
 
-    async def _answered(self, request: ChatRequest, call: ToolCall, place: int) -> ToolResult:
+    async def _answered(self, call: ToolCall, place: int) -> ToolResult:
         if place >= _AT_ONCE:
             return ToolResult(call.id, [Text("Too many searches at once.")], is_error=True)
-        queries = _queries(call.arguments) or [_last_words(request)]
-        return ToolResult(call.id, [Text(await self._search(request, queries))])
+        queries = _queries(call.arguments) or [self._words]
+        return ToolResult(call.id, [Text(await self._search(queries))])
 
-    async def _search(self, request: ChatRequest, queries: list[str]) -> str:
+    async def _search(self, queries: list[str]) -> str:
         """Search, tell the caller, and give back the passages as the model reads them."""
         item: JsonObject = {
             "id": new_id("fs_"),
@@ -214,7 +216,7 @@ class _Run:
         await self._told.say(PartEnd(index, 0, Opaque(NAME, {**item, "status": "completed", "results": results})))
         if not hits:
             return _NOTHING
-        fitting = self._fitting(request, hits)
+        fitting = self._fitting(hits)
         if not fitting:
             return _NO_ROOM
         lines = [f"[{number}] ({_place(hit)})\n{shown(hit.passage)}" for number, hit in self._numbered(fitting)]
@@ -236,14 +238,14 @@ class _Run:
             numbered.append((number, hit))
         return numbered
 
-    def _fitting(self, request: ChatRequest, hits: list[Hit]) -> list[Hit]:
+    def _fitting(self, hits: list[Hit]) -> list[Hit]:
         """As many of the best as the model can still hold."""
         room = _ROOM_CHARACTERS
         if self._window is not None:
-            parts = [part for message in request.messages for part in message.parts]
+            parts = [part for message in self._request.messages for part in message.parts]
             said = sum(len(text.text) for part in parts for text in _texts(part))
             said += sum(len(hit.passage.text) for hit in self._shown)
-            kept = request.max_tokens or _ANSWER_TOKENS
+            kept = self._request.max_tokens or _ANSWER_TOKENS
             room = min(room, (self._window - kept) * _CHARACTERS_A_TOKEN - said)
         fitting: list[Hit] = []
         for hit in hits:
@@ -357,16 +359,6 @@ def _names_search(choice: ToolChoice | None) -> bool:
 def _is_forced(request: ChatRequest, others: Sequence[Tool]) -> bool:
     choice = request.tool_choice
     return _names_search(choice) or (choice is not None and choice.mode == "required" and not others)
-
-
-def _last_words(request: ChatRequest) -> str:
-    """What the caller said last, as far as a search needs it."""
-    for message in reversed(request.messages):
-        if message.role == "user":
-            words = " ".join(part.text for part in message.parts if isinstance(part, Text)).strip()
-            if words:
-                return words[:_MAX_QUERY]
-    return ""
 
 
 def _queries(arguments: str) -> list[str]:
