@@ -141,6 +141,28 @@ def test_while_it_is_away_documents_are_found_by_words_and_then_indexed(
         assert found(server.url, ids)[0] == "rivers.txt"
 
 
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        (Embeddings(longest=5), "maximum context length"),
+        (FakeUpstream(lambda _: json_body({"data": [], "model": "e"})), "does not hold a vector of one length"),
+        (FakeUpstream(lambda _: json_body({"data": [{"embedding": []}], "model": "e"})), "does not hold a vector"),
+        (FakeUpstream(lambda _: json_body({"error": {"message": "No such key"}}, 401)), "No such key"),
+    ],
+    ids=["too-long", "too-few", "empty", "refused"],
+)
+def test_vectors_that_cannot_be_had_are_no_failure_of_the_document(
+    upstream: Embeddings, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with upstream, WyeServer(config(tmp_path, upstream)) as server:
+        ids = upload(server.url)
+        wire.until(lambda: models(server.url) == [("ready", None)] * 3)
+        assert found(server.url, ids, "Who has twelve million?") == ["money.txt"]
+    told = [record.message for record in caplog.records if "Documents are found by their words alone" in record.message]
+    assert len(told) == 1, "it is told once"
+    assert said in told[0]
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_another_model_indexes_anew_and_vectors_of_two_are_never_mixed(
     database: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -165,7 +187,7 @@ async def test_a_worker_asks_it_too(tmp_path: Path) -> None:
     with Embeddings(longest=120) as upstream:
         settings = config(tmp_path, upstream)
         with WyeServer({**settings, "documents": {"embedding_model": "route", "readers": 0}}) as server:
-            form = wire.form("long.txt", ("The Wye flows. " * 50).encode())
+            form = wire.form("long.txt", ("The Wye flows. " * 150).encode())
             wire.call(server.url, "/api/v1/upload", form.body, headers=form.headers)
             app, reading = create_worker(config_from(settings))
             await app.start()
