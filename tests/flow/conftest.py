@@ -1,4 +1,4 @@
-"""Whole requests through Wye, with fake upstreams behind it."""
+"""Whole requests through Wye, with fake providers behind it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from wye.testing.fake import FakeUpstream
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 Start = Callable[..., WyeServer]
@@ -17,15 +18,15 @@ QUICK = {"connect_s": 1, "headers_s": 1, "first_token_s": 1, "gap_s": 1}
 
 
 @pytest.fixture
-def upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
+def upstream(fake_provider: FakeProvider) -> FakeProvider:
+    """It answers by itself; `queue` and `script` say bytes in its place."""
+    return fake_provider
 
 
 @pytest.fixture
-def second() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as fake:
-        yield fake
+def second() -> Iterator[FakeProvider]:
+    with FakeProvider(tag="second") as provider:
+        yield provider
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
     "headers", [{"authorization": "Bearer k-1"}, {"authorization": "bearer k-1"}, {"x-api-key": "k-1"}]
 )
 def test_a_key_is_taken_from_either_header(headers: dict[str, str], start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
     server = start(("openai", upstream), server={"api_key": "k-1"})
     for path in (CHAT, MESSAGES):
         assert wire.call(server.url, path, wire.ask(), headers=headers)[0] == 200
@@ -47,7 +46,6 @@ def test_some_pages_are_always_open(path: str, start: Start) -> None:
 
 def test_an_open_server_refuses_pages_of_other_sites(start: Start, upstream: FakeUpstream) -> None:
     """A page in the user's browser must not spend the user's keys through an open server on loopback."""
-    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
     server = start(("openai", upstream))
     for origin, wanted in (
         ("https://evil.example", 403),

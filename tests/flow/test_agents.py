@@ -71,7 +71,6 @@ def test_a_thread_is_its_vendors_matter(start: Start, upstream: FakeUpstream) ->
 def test_what_openai_keeps_is_refused_where_another_upstream_answers(
     member: str, value: Any, start: Start, upstream: FakeUpstream
 ) -> None:
-    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
     url = start(("vllm", upstream)).url
     status, _, body = wire.call(url, "/v1/responses", {"model": "m", "input": "Hi", member: value})
     error = json.loads(body)["error"]

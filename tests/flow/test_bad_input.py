@@ -10,7 +10,8 @@ import pytest
 
 from tests import wire
 from tests.flow.conftest import Start
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake import FakeUpstream
+from wye.testing.fake_provider import FakeProvider
 
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens")
 CHATS = PATHS[:2]
@@ -91,8 +92,8 @@ def test_what_a_translation_finds_wrong_is_named(name: str, path: str, start: St
     assert upstream.requests == []
 
 
-def test_a_10_mb_prompt_goes_through(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
+def test_a_10_mb_prompt_goes_through(start: Start, upstream: FakeProvider) -> None:
+    upstream.when(say="So long!")
     big = wire.ask(messages=[{"role": "user", "content": "x" * 10_000_000}])
     server = start(("openai", upstream))
     for path in CHATS:

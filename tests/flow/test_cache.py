@@ -221,7 +221,6 @@ def test_who_comes_late_hears_the_beginning_and_who_began_may_leave(start: Start
 
 def test_when_nobody_listens_any_longer_the_upstream_is_let_go(start: Start, upstream: FakeUpstream) -> None:
     upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 30.0]))
-    upstream.script = lambda request: event_stream(wire.OPENAI_STREAM)
     server = cached(start, "openai", upstream, clocks={"gap_s": 60})
     connections = [listen(server) for _ in range(3)]
     responses = [connection.getresponse() for connection in connections]
@@ -233,13 +232,12 @@ def test_when_nobody_listens_any_longer_the_upstream_is_let_go(start: Start, ups
         time.sleep(0.02)
     assert upstream.left == 1
     word, answer = ask(server, "chat", stream=True)
-    assert (word, text_of("chat", answer)) == ("miss", "Hello there")
+    assert (word, text_of("chat", answer)) == ("miss", "Hi")
 
 
 @pytest.mark.parametrize("end", ["cut", "reset"])
 def test_what_breaks_off_is_an_error_to_all_and_is_not_kept(end: Any, start: Start, upstream: FakeUpstream) -> None:
     upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 0.4], end=end))
-    upstream.script = lambda request: event_stream(wire.OPENAI_STREAM)
     server = cached(start, "openai", upstream)
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: ask(server, "chat", stream=True)[1], range(5)))
@@ -251,7 +249,6 @@ def test_what_breaks_off_is_an_error_to_all_and_is_not_kept(end: Any, start: Sta
 def test_a_failure_before_the_answer_is_everybodys_and_is_not_kept(start: Start, upstream: FakeUpstream) -> None:
     refusal = json_body({"error": {"message": "the reason", "type": "invalid_request_error"}}, 400)
     upstream.queue.append(refusal)
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = cached(start, "openai", upstream)
     status, headers, body = wire.call(server.url, *body_of("messages", stream=False))
     assert (status, json.loads(body)["type"]) == (400, "error")
@@ -261,7 +258,6 @@ def test_a_failure_before_the_answer_is_everybodys_and_is_not_kept(start: Start,
 
 
 def test_other_questions_are_other_entries(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = cached(start, "openai", upstream)
     ask(server, "chat", stream=False)
     for more in ({"temperature": 0.5}, {"max_tokens": 51}, {"seed": 7}, {"top_k_of_my_own": 1}, {"stop": ["x"]}):
@@ -273,7 +269,6 @@ def test_other_questions_are_other_entries(start: Start, upstream: FakeUpstream)
 def test_two_principals_share_nothing_unless_their_route_says_so(
     start: Start, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
 
     def words(server: WyeServer) -> list[str]:
         monkeypatch.setattr(server.app.pipeline.auth, "principal", lambda headers: headers[b"x-who"].decode())
@@ -289,7 +284,6 @@ def test_two_principals_share_nothing_unless_their_route_says_so(
 
 @pytest.mark.parametrize("where", ["top", "extra_body"])
 def test_a_caller_has_its_say_and_the_upstream_never_hears_it(where: str, start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = cached(start, "openai", upstream)
 
     def word(**control: Any) -> str:
@@ -310,7 +304,6 @@ def test_a_caller_has_its_say_and_the_upstream_never_hears_it(where: str, start:
 
 
 def test_the_rest_of_extra_body_goes_on(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = start(("openai", upstream))
     wire.call(server.url, *body_of("chat", stream=False, extra_body={"cache": {}, "mine": 1}))
     assert upstream.requests[0].json()["extra_body"] == {"mine": 1}
@@ -334,7 +327,6 @@ def test_a_mistake_in_it_is_named(control: Any, param: str, start: Start, upstre
 
 
 def test_everything_kept_can_be_forgotten(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = cached(start, "openai", upstream)
     ask(server, "chat", stream=False)
     ask(server, "chat", stream=False, seed=1)
@@ -343,7 +335,6 @@ def test_everything_kept_can_be_forgotten(start: Start, upstream: FakeUpstream) 
 
 
 def test_without_a_cache_nothing_is_kept_and_nothing_said(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = start(("openai", upstream))
     for _ in range(2):
         _, headers, _ = wire.call(server.url, *body_of("chat", stream=False))
@@ -368,7 +359,6 @@ def test_a_call_that_crashes_the_gateway_reaches_all_who_listen(
     start: Start, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for ever, and the next call begins anew."""
-    upstream.script = lambda request: json_body(wire.OPENAI_BODY)
     server = cached(start, "openai", upstream)
     reached = threading.Event()
 
@@ -391,7 +381,6 @@ def test_a_call_is_told_with_those_who_were_asked_for_it(
     """A miss and a failure count as what they are; a kept answer was made by nobody."""
     down = json_body({"error": {"message": "on fire"}}, 503)
     upstream.script = lambda request: down
-    second.script = lambda request: json_body(wire.OPENAI_BODY)
     route = {"cache": {}, "retries": 0, "strategy": "priority", "allowed_fails": 99}
     server = start(("openai", upstream), ("openai", second), route=route, server={"log_calls": 1.0})
     with caplog.at_level("INFO", "wye.calls"):

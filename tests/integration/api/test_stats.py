@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from tests import wire
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake import json_body
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 
 @pytest.fixture
-def upstreams() -> Iterator[list[FakeUpstream]]:
-    with FakeUpstream() as first, FakeUpstream() as second:
+def upstreams() -> Iterator[list[FakeProvider]]:
+    with FakeProvider() as first, FakeProvider() as second:
+        second.when(input_tokens=11, output_tokens=3)
         yield [first, second]
 
 
 @pytest.fixture
-def server(upstreams: list[FakeUpstream]) -> Iterator[WyeServer]:
+def server(upstreams: list[FakeProvider]) -> Iterator[WyeServer]:
     providers = {
         f"up{i}": {"kind": "openai", "base_url": f"{u.url}/v1", "api_key": "sk-up"} for i, u in enumerate(upstreams)
     }
@@ -36,9 +38,8 @@ def get(server: WyeServer, path: str) -> Any:
     return json.loads(body)
 
 
-def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
-    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
-    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: list[FakeProvider]) -> None:
+    upstreams[0].fault = "503"
     for seed in range(3):
         wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
     wire.call(server.url, "/v1/chat/completions", wire.ask(seed=0))
@@ -47,7 +48,7 @@ def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: li
     assert (first["deployment"], first["requests"], first["failures"], first["success_rate"]) == ("up0/a", 2, 2, 0.0)
     assert first["state"] == "cooling_down"
     assert 50 < first["usable_in_s"] <= 60
-    assert "on fire" in first["last_error"]
+    assert "currently overloaded" in first["last_error"]
     assert (second["requests"], second["failures"], second["success_rate"]) == (3, 0, 1.0)
     assert (second["input_tokens"], second["output_tokens"]) == (33, 9)
     assert stats["routes"]["m"]["cache"] == {"hits": 1, "joins": 0, "misses": 3, "bypasses": 0}
@@ -58,18 +59,16 @@ def test_stats_count_what_happened_and_tell_why(server: WyeServer, upstreams: li
     assert latest["steps"][1].startswith("up0/a is cooling down for ")
 
 
-def test_health_names_who_is_away_and_stays_200(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+def test_health_names_who_is_away_and_stays_200(server: WyeServer, upstreams: list[FakeProvider]) -> None:
     assert get(server, "/health")["checks"] == {}
-    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
-    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    upstreams[0].fault = "503"
     for seed in range(2):
         wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
     assert get(server, "/health")["checks"] == {"up0/a": "degraded: cooling down"}
 
 
-def test_a_caller_that_asks_is_told_how_its_answer_came_about(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+def test_a_caller_that_asks_is_told_how_its_answer_came_about(server: WyeServer, upstreams: list[FakeProvider]) -> None:
     upstreams[0].queue.append(json_body({"error": {"message": "zu heiß\r\n"}}, 503))
-    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
     asks = {"x-wye-trace": "true"}
     _, headers, _ = wire.call(server.url, "/v1/chat/completions", wire.ask(), headers=asks)
     steps = headers["x-wye-trace"].split("; ")
@@ -81,10 +80,9 @@ def test_a_caller_that_asks_is_told_how_its_answer_came_about(server: WyeServer,
 
 
 def test_metrics_tell_who_can_be_asked_and_what_the_cache_saved(
-    server: WyeServer, upstreams: list[FakeUpstream]
+    server: WyeServer, upstreams: list[FakeProvider]
 ) -> None:
-    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
-    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    upstreams[0].fault = "503"
     kept = {"no-cache": True}
     for more in ({}, {}, {"cache": kept}, {"cache": {**kept, "no-store": True}}):
         assert wire.call(server.url, "/v1/chat/completions", wire.ask(**more))[0] == 200
@@ -102,14 +100,13 @@ def test_metrics_tell_who_can_be_asked_and_what_the_cache_saved(
     ]
 
 
-def test_the_cache_can_be_emptied(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
-    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+def test_the_cache_can_be_emptied(server: WyeServer, upstreams: list[FakeProvider]) -> None:
     wire.call(server.url, "/v1/chat/completions", wire.ask())
     assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 1}
     assert json.loads(wire.call(server.url, "/cache", method="DELETE")[2]) == {"deleted_entries": 0}
 
 
-def test_providers_are_told_with_their_health(server: WyeServer, upstreams: list[FakeUpstream]) -> None:
+def test_providers_are_told_with_their_health(server: WyeServer, upstreams: list[FakeProvider]) -> None:
     def status_of(name: str) -> str:
         listed = get(server, "/v1/providers")
         assert [p["id"] for p in listed["data"]] == [p["id"] for p in get(server, "/providers")["data"]]
@@ -119,8 +116,7 @@ def test_providers_are_told_with_their_health(server: WyeServer, upstreams: list
         return str(found["status"])
 
     assert (status_of("up0"), status_of("up1"), status_of("openai")) == ("ok", "ok", "idle")
-    upstreams[0].script = lambda request: json_body({"error": {"message": "on fire"}}, 503)
-    upstreams[1].script = lambda request: json_body(wire.OPENAI_BODY)
+    upstreams[0].fault = "503"
     for seed in range(2):
         wire.call(server.url, "/v1/chat/completions", wire.ask(seed=seed))
     assert (status_of("up0"), status_of("up1")) == ("down", "ok")

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import wire
 from wye.cli import main
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake_provider import FakeProvider
 
 DEADLINE_S = 60
 
@@ -140,8 +139,7 @@ def says(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 @pytest.fixture
-def upstream() -> Iterator[FakeUpstream]:
-    """One that always answers the same."""
-    with FakeUpstream() as fake:
-        fake.script = lambda request: json_body(wire.OPENAI_BODY)
-        yield fake
+def upstream(fake_provider: FakeProvider) -> FakeProvider:
+    """One whose answers all cost the same."""
+    fake_provider.when(input_tokens=11, output_tokens=3)
+    return fake_provider

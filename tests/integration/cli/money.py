@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.cli.conftest import Run
-from wye.testing.fake import FakeUpstream
+from wye.testing.fake_provider import FakeProvider
 
 
-def configure(upstream: FakeUpstream, **more: Any) -> None:
+def configure(upstream: FakeProvider, **more: Any) -> None:
     deployment = {"provider": "up", "model": "x", "price": {"input_usd": 1.0, "output_usd": 1_000.0}}
     config = {
         "local": {"enabled": False},

@@ -11,7 +11,7 @@ import pytest
 from tests import wire
 from tests.integration.cli.conftest import Run, Serve, says
 from tests.integration.cli.money import configure, issue
-from wye.testing.fake import FakeUpstream
+from wye.testing.fake_provider import FakeProvider
 
 
 def test_a_secret_is_shown_once_and_kept_nowhere(here: Run, folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_database_that_cannot_be_used_is_one_clear_message(here: Run, folder: 
     assert "pa55" not in done.stderr
 
 
-def test_a_server_answers_those_who_have_a_key(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+def test_a_server_answers_those_who_have_a_key(serve: Serve, here: Run, upstream: FakeProvider) -> None:
     configure(upstream)
     key = issue(here, "ann", "--model", "m", "--requests-per-minute", "4")
     server = serve()

@@ -11,7 +11,7 @@ import pytest
 from tests import wire
 from tests.integration.cli.conftest import Run
 from tests.integration.cli.money import configure, issue
-from wye.testing.fake import FakeUpstream
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 Call = Callable[..., tuple[int, Any]]
@@ -29,7 +29,7 @@ def as_key(url: str, secret: str) -> Call:
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_nobody_finds_what_another_keeps(
-    database: str, here: Run, upstream: FakeUpstream, request: pytest.FixtureRequest
+    database: str, here: Run, upstream: FakeProvider, request: pytest.FixtureRequest
 ) -> None:
     url = request.getfixturevalue("postgres_url") if database == "postgres" else None
     configure(upstream, storage={"url": url}, documents={"answer_model": "m"})

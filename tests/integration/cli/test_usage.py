@@ -17,7 +17,8 @@ import pytest
 from tests import wire
 from tests.integration.cli.conftest import Run, Serve, says
 from tests.integration.cli.money import configure, issue
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import json_body
+from wye.testing.fake_provider import FakeProvider
 
 CHAT = "/v1/chat/completions"
 CALL_MICRO_USD = 3011
@@ -34,14 +35,14 @@ def usage(here: Run, *options: str) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
-def test_usage_is_told_by_key_model_deployment_and_day(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+def test_usage_is_told_by_key_model_deployment_and_day(serve: Serve, here: Run, upstream: FakeProvider) -> None:
     configure(upstream)
     key = issue(here)
     server = serve()
     for model in ("m", "m", "n"):
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}]}).encode()
         assert wire.call(server.url, CHAT, body, headers=bearer(key))[0] == 200
-    upstream.script = lambda request: json_body({"error": {"message": "wrong"}}, 400)
+    upstream.fault = "400"
     assert wire.call(server.url, CHAT, wire.ask(), headers=bearer(key))[0] == 400
     assert server.stop()[0] == 0
     (row,) = usage(here)
@@ -64,7 +65,7 @@ def test_an_empty_ledger_is_an_empty_table(here: Run) -> None:
     says(here("usage"), "storage.url", "file")
 
 
-def test_no_entry_is_lost_when_a_server_is_stopped_under_load(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+def test_no_entry_is_lost_when_a_server_is_stopped_under_load(serve: Serve, here: Run, upstream: FakeProvider) -> None:
     configure(upstream)
     key = issue(here)
     server = serve("--workers", "2")
@@ -93,13 +94,11 @@ def test_no_entry_is_lost_when_a_server_is_stopped_under_load(serve: Serve, here
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_no_answered_call_is_lost_when_a_server_is_killed(
-    stream: bool, serve: Serve, here: Run, upstream: FakeUpstream
+    stream: bool, serve: Serve, here: Run, upstream: FakeProvider
 ) -> None:
     """kill -9 in the middle of 200 calls, 8 at a time: those answered are in the ledger, once each."""
     configure(upstream)
     key = issue(here)
-    if stream:
-        upstream.script = lambda request: event_stream(wire.OPENAI_STREAM)
     server = serve()
     answered: list[int] = []
 
@@ -121,7 +120,7 @@ def test_no_answered_call_is_lost_when_a_server_is_killed(
     assert len(answered) <= rows <= len(answered) + 8, "those that were being answered may be there, too"
 
 
-def test_a_server_brings_in_what_a_killed_one_has_left(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+def test_a_server_brings_in_what_a_killed_one_has_left(serve: Serve, here: Run, upstream: FakeProvider) -> None:
     configure(upstream)
     key = issue(here, "ann", "--budget", "0.007/total")
     server = serve()
@@ -135,7 +134,7 @@ def test_a_server_brings_in_what_a_killed_one_has_left(serve: Serve, here: Run, 
     assert not [*Path("home/journal").iterdir()]
 
 
-def test_a_budget_is_known_again_after_a_restart(serve: Serve, here: Run, upstream: FakeUpstream) -> None:
+def test_a_budget_is_known_again_after_a_restart(serve: Serve, here: Run, upstream: FakeProvider) -> None:
     """A call costs 3,011 micro-dollars, and none is begun that could cost more than is left."""
     configure(upstream)
     key = issue(here, "ann", "--budget", "0.01/total")
@@ -155,7 +154,7 @@ def test_a_budget_is_known_again_after_a_restart(serve: Serve, here: Run, upstre
 
 
 def test_a_route_costs_no_more_than_its_budget_whoever_calls(
-    serve: Serve, here: Run, upstream: FakeUpstream, redis_url: str
+    serve: Serve, here: Run, upstream: FakeProvider, redis_url: str
 ) -> None:
     """Without any keys, at two replicas: each call costs 3,011 micro-dollars of a budget of 10 calls."""
     priced = {"provider": "up", "model": "x", "price": {"input_usd": 1.0, "output_usd": 1_000.0}}
@@ -184,7 +183,7 @@ def test_a_route_costs_no_more_than_its_budget_whoever_calls(
     assert (row["model"], row["key"], row["spent_micro_usd"]) == ("m", None, 10 * CALL_MICRO_USD)
 
 
-def test_budgets_are_shown_with_what_is_left_of_them(here: Run, upstream: FakeUpstream) -> None:
+def test_budgets_are_shown_with_what_is_left_of_them(here: Run, upstream: FakeProvider) -> None:
     priced = {"provider": "up", "model": "x", "price": {"input_usd": 1.0}}
     configure(upstream, routes={"m": {"deployments": [priced], "budget": {"usd": 50}}})
     key = issue(here, "ann", "--budget", "10/day", "--model-budget", "m=2/total")
@@ -201,7 +200,7 @@ def test_budgets_are_shown_with_what_is_left_of_them(here: Run, upstream: FakeUp
 
 
 def test_many_calls_at_one_time_spend_no_more_than_the_budget(
-    serve: Serve, here: Run, upstream: FakeUpstream, redis_url: str
+    serve: Serve, here: Run, upstream: FakeProvider, redis_url: str
 ) -> None:
     """Two replicas; each call costs 3,011 micro-dollars of a budget of 20 calls, and reserves a little more."""
     configure(upstream, redis={"url": redis_url})
@@ -220,7 +219,7 @@ def test_many_calls_at_one_time_spend_no_more_than_the_budget(
 
 
 def test_what_a_killed_replica_had_reserved_is_free_again(
-    serve: Serve, here: Run, upstream: FakeUpstream, redis_url: str
+    serve: Serve, here: Run, upstream: FakeProvider, redis_url: str
 ) -> None:
     configure(upstream, redis={"url": redis_url})
     key = issue(here, "ann", "--concurrent", "2", "--budget", f"{2.5 * CALL_MICRO_USD / 1e6:.6f}/total")

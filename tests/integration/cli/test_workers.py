@@ -18,16 +18,17 @@ from tests import wire
 from tests.flow.test_cache import body_of, text_of
 from tests.integration.cli.conftest import Run, Serve, Started, says
 from tests.integration.cli.test_serve import begin_stream, is_let_in
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import event_stream
+from wye.testing.fake_provider import FakeProvider
 
 
 @pytest.fixture
-def upstreams() -> Iterator[list[FakeUpstream]]:
-    with FakeUpstream() as one, FakeUpstream() as two, FakeUpstream() as three:
+def upstreams() -> Iterator[list[FakeProvider]]:
+    with FakeProvider() as one, FakeProvider() as two, FakeProvider() as three:
         yield [one, two, three]
 
 
-def configure(upstreams: list[FakeUpstream], redis_url: str | None = None, **route: object) -> None:
+def configure(upstreams: list[FakeProvider], redis_url: str | None = None, **route: object) -> None:
     providers = {
         f"up{i}": {"kind": "openai", "base_url": f"{fake.url}/v1", "api_key": "sk-up"}
         for i, fake in enumerate(upstreams)
@@ -70,7 +71,7 @@ def answers(server: Started) -> bool:
     return wire.call(server.url, "/v1/chat/completions", wire.ask())[0] == 200
 
 
-def test_the_greeting_is_said_once(serve: Serve, upstreams: list[FakeUpstream]) -> None:
+def test_the_greeting_is_said_once(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams)
     server = serve("--workers", "2")
     assert server.greeting[3] == "  workers   2"
@@ -80,9 +81,7 @@ def test_the_greeting_is_said_once(serve: Serve, upstreams: list[FakeUpstream]) 
     assert server.process.returncode == 0
 
 
-def test_weights_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstream]) -> None:
-    for upstream in upstreams:
-        upstream.script = lambda request: json_body(wire.OPENAI_BODY)
+def test_weights_hold_over_all_workers(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams)
     server = serve("--workers", "2")
     with ThreadPoolExecutor(8) as pool:
@@ -95,7 +94,7 @@ def test_weights_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstrea
 
 @pytest.mark.parametrize("store", ["socket", "redis"])
 def test_fifty_at_once_make_one_call(
-    store: str, serve: Serve, upstreams: list[FakeUpstream], request: pytest.FixtureRequest
+    store: str, serve: Serve, upstreams: list[FakeProvider], request: pytest.FixtureRequest
 ) -> None:
     slowly = [part for piece in wire.OPENAI_STREAM for part in (piece, 0.2)]
     upstreams[0].script = lambda _: event_stream(slowly)
@@ -112,8 +111,7 @@ def test_fifty_at_once_make_one_call(
     assert [ask(server, "chat", stream=False)[0] for _ in range(20)] == ["hit"] * 20
 
 
-def test_a_worker_that_is_killed_is_replaced(serve: Serve, upstreams: list[FakeUpstream]) -> None:
-    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+def test_a_worker_that_is_killed_is_replaced(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams[:1])
     server = serve("--workers", "2")
     until(lambda: len(children_of(server)) == 3)
@@ -128,8 +126,7 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve, upstreams: list[FakeU
     assert f"The worker {before[1]} has ended (SIGKILL); another is started" in logged
 
 
-def test_without_what_they_share_they_answer_and_it_comes_back(serve: Serve, upstreams: list[FakeUpstream]) -> None:
-    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+def test_without_what_they_share_they_answer_and_it_comes_back(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams[:1], cache={})
     server = serve("--workers", "2")
     assert ask(server, "chat", stream=False)[0] == "miss"
@@ -143,7 +140,7 @@ def test_without_what_they_share_they_answer_and_it_comes_back(serve: Serve, ups
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_answers_finish_and_new_callers_are_refused(
-    number: int, serve: Serve, upstreams: list[FakeUpstream]
+    number: int, serve: Serve, upstreams: list[FakeProvider]
 ) -> None:
     upstreams[0].script = lambda _: event_stream([*wire.OPENAI_STREAM[:2], 1.5, *wire.OPENAI_STREAM[2:]])
     configure(upstreams[:1])
@@ -156,7 +153,7 @@ def test_running_answers_finish_and_new_callers_are_refused(
     assert (server.process.returncode, logged) == (0, "")
 
 
-def test_when_the_parent_is_gone_so_are_all(serve: Serve, upstreams: list[FakeUpstream]) -> None:
+def test_when_the_parent_is_gone_so_are_all(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams)
     server = serve("--workers", "2")
     assert is_let_in(server.url)
@@ -164,7 +161,7 @@ def test_when_the_parent_is_gone_so_are_all(serve: Serve, upstreams: list[FakeUp
     until(lambda: not is_let_in(server.url))
 
 
-def test_workers_that_cannot_stay_alive_end_the_server(serve: Serve, upstreams: list[FakeUpstream]) -> None:
+def test_workers_that_cannot_stay_alive_end_the_server(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams)
     server = serve("--workers", "2")
 
@@ -186,8 +183,7 @@ def test_no_workers_are_refused(here: Run, folder: Path, monkeypatch: pytest.Mon
     says(here("serve", "--workers", "2"), "fork", "start with 1")
 
 
-def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstream]) -> None:
-    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
+def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams[:1])
     written = json.loads(Path("wye.yaml").read_text())
     Path("wye.yaml").write_text(json.dumps({**written, "limits": {"requests_per_minute": 20}}))
@@ -199,9 +195,8 @@ def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeUpstream
 
 @pytest.mark.parametrize("store", ["socket", "redis"])
 def test_any_worker_tells_the_figures_of_all(
-    store: str, serve: Serve, upstreams: list[FakeUpstream], request: pytest.FixtureRequest
+    store: str, serve: Serve, upstreams: list[FakeProvider], request: pytest.FixtureRequest
 ) -> None:
-    upstreams[0].script = lambda request: json_body(wire.OPENAI_BODY)
     configure(upstreams[:1], request.getfixturevalue("redis_url") if store == "redis" else None)
     server = serve("--workers", "3")
     until(lambda: json.loads(wire.call(server.url, "/stats")[2])["workers"] == 3)
