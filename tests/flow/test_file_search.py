@@ -346,3 +346,26 @@ def test_it_is_made_in_the_background(asked: Asked) -> None:
     done = asked.openai.responses.retrieve(queued.id)
     assert [item.type for item in done.output] == ["file_search_call", "message"]
     assert json.loads(done.model_dump_json())["output"][1]["content"][0]["annotations"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_session_keeps_what_was_answered(asked: Asked, stream: bool) -> None:
+    session = json.loads(wire.call(asked.server.url, "/v1/sessions", b"", "POST")[2])["id"]
+    list(asked.ask(stream=stream, extra_body={"session_id": session}))
+
+    def said() -> list[str]:
+        shown = json.loads(wire.call(asked.server.url, f"/v1/sessions/{session}")[2])
+        return [message["content"] for message in shown["messages"]]
+
+    wire.until(lambda: said() == ["Where does it flow?", ANSWER])
+    asked.heard()
+    asked.ask(input="And then?", extra_body={"session_id": session})
+    contents = [message["content"] for message in asked.heard()[0]["messages"]]
+    assert contents == ["Where does it flow?", ANSWER, "And then?"]
+
+
+def test_what_is_strict_loses_nothing(asked: Asked) -> None:
+    response = asked.ask(extra_headers={"x-wye-strict": "true"}, include=["file_search_call.results"])
+    assert [item.type for item in response.output] == ["file_search_call", "message"]
+    again = asked.ask(extra_headers={"x-wye-strict": "true"}, previous_response_id=response.id, input="And?")
+    assert again.status == "completed"

@@ -3,7 +3,7 @@ them, and are searched together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from wye.kernel.ids import new_id
 from wye.knowledge.filters import Filter
 from wye.knowledge.library import UPLOADED, Library
 from wye.knowledge.retrieve import USUAL, Ranking
-from wye.ports.store import Attributes, Batch, Collection, Member, Passage, Source, StoredFile
+from wye.ports.store import Attributes, Batch, Collection, Member, Passage, Source, StoredDocument, StoredFile
 
 MAX_FILES = 10_000
 """Of one store."""
@@ -79,14 +79,17 @@ class VectorStores:
         if not wishes:
             return
         demand_open(collection)
-        wishes = list({wish.file_id: wish for wish in wishes}.values())
-        files = [await self._file(collection.principal, wish.file_id) for wish in wishes]
+        wished = {wish.file_id: wish.attributes for wish in wishes}
+        files = await self._library.store.files.find(collection.principal, list(wished))
+        missing = next((file_id for file_id in wished if file_id not in files), None)
+        if missing is not None:
+            raise NotFound(f"No such File object: {missing[:100]}", param="file_id", code="file_not_found")
         tally = (await self._collections.tallies([collection.id]))[collection.id]
         if tally.in_progress + tally.completed + tally.failed + tally.cancelled + len(files) > MAX_FILES:
             raise BadRequest(f"A vector store holds at most {MAX_FILES} files", param="file_id")
-        for file, wish in zip(files, wishes, strict=True):
-            document_id = await self._document(file)
-            await self._collections.put(collection.id, document_id, wish.attributes, batch_id)
+        documents = await self._documents(collection.principal, files)
+        told = {documents[file_id].id: attributes for file_id, attributes in wished.items()}
+        await self._collections.put(collection.id, told, batch_id)
         await self._touch(collection)
 
     async def attach_together(self, collection: Collection, wishes: Sequence[Wish]) -> Batch:
@@ -121,20 +124,16 @@ class VectorStores:
                     best[key] = Hit(sources[one.document_id], one.passage, score)
         return sorted(best.values(), key=lambda hit: -hit.score)[: search.limit]
 
-    async def _file(self, principal: str, file_id: str) -> StoredFile:
-        file = await self._library.store.files.get(principal, file_id)
-        if file is None:
-            raise NotFound(f"No such File object: {file_id[:100]}", param="file_id", code="file_not_found")
-        return file
-
-    async def _document(self, file: StoredFile) -> str:
-        """The id of what is read of a file: once for all who want it, and again where that failed."""
-        document = await self._library.store.documents.of_file(file.principal, file.id)
-        if document is None:
-            document = await self._library.read(file)
-        elif document.status == "failed":
-            await self._library.read_again(document)
-        return document.id
+    async def _documents(self, principal: str, files: Mapping[str, StoredFile]) -> dict[str, StoredDocument]:
+        """What is read of files: each once for all who want it, and again where that failed."""
+        found = await self._library.store.documents.of_files(principal, list(files))
+        for file_id, file in files.items():
+            document = found.get(file_id)
+            if document is None:
+                found[file_id] = await self._library.read(file)
+            elif document.status == "failed":
+                await self._library.read_again(document)
+        return found
 
     async def _touch(self, collection: Collection) -> None:
         now = clock.wall_s()

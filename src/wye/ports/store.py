@@ -56,6 +56,10 @@ class Files(Protocol):
         """None also for one that has expired."""
         ...
 
+    async def find(self, principal: str, file_ids: Sequence[str]) -> dict[str, StoredFile]:
+        """Those that are there, by their ids."""
+        ...
+
     async def list(self, principal: str, page: Page, purpose: str | None = None) -> list[StoredFile]: ...
 
     async def delete(self, principal: str, file_id: str) -> StoredFile | None:
@@ -106,8 +110,8 @@ class Documents(Protocol):
 
     async def get(self, principal: str, document_id: str) -> StoredDocument | None: ...
 
-    async def of_file(self, principal: str, file_id: str) -> StoredDocument | None:
-        """The document that was made of a file, the latest where there are several."""
+    async def of_files(self, principal: str, file_ids: Sequence[str]) -> dict[str, StoredDocument]:
+        """By the ids of files the documents that were made of them, the latest where there are several."""
         ...
 
     async def list(self, principal: str, page: Page) -> list[StoredDocument]: ...
@@ -254,14 +258,8 @@ class Collections(Protocol):
         """Its documents stay."""
         ...
 
-    async def put(
-        self,
-        collection_id: str,
-        document_id: str,
-        attributes: Attributes | None = None,
-        batch_id: str | None = None,
-    ) -> None:
-        """Add a document; one that is in it gets the new attributes, and is as if it had just come."""
+    async def put(self, collection_id: str, documents: Mapping[str, Attributes], batch_id: str | None = None) -> None:
+        """Add documents, by their ids; one that is in it gets the new attributes, and is as if it had just come."""
         ...
 
     async def describe(self, collection_id: str, document_id: str, attributes: Attributes) -> bool:

@@ -40,9 +40,9 @@ async def test_collections_hold_documents(store: SqlStore) -> None:
     assert not await store.collections.update(replace(renamed, principal="you", name="mine"))
     assert await store.collections.get("me", "papers") == renamed
 
-    await store.collections.put("vs-1", "doc-1")
-    await store.collections.put("vs-1", "doc-2", {"year": 2026.0})
-    await store.collections.put("vs-1", "doc-1", {"new": True, "text": "a"})
+    await store.collections.put("vs-1", {"doc-1": {}})
+    await store.collections.put("vs-1", {"doc-2": {"year": 2026.0}})
+    await store.collections.put("vs-1", {"doc-1": {"new": True, "text": "a"}})
     assert [(m.document, m.attributes) for m in await store.collections.members("vs-1")] == [
         (first, {"new": True, "text": "a"}),
         (second, {"year": 2026.0}),
@@ -86,7 +86,7 @@ async def test_its_members_are_counted_by_how_far_they_are(store: SqlStore) -> N
     await kept(store, "d")
     await store.documents.fail("d", "no")
     for name in ("a", "b", "c", "d"):
-        await store.collections.put("vs-1", name)
+        await store.collections.put("vs-1", {name: {}})
     size = 2 * 5_000_000_000
     assert await store.collections.tallies(["vs-1", "vs-2"]) == {"vs-1": Tally(1, 2, 1, 0, size), "vs-2": Tally()}
     assert await store.collections.tallies([]) == {}
@@ -111,7 +111,7 @@ async def test_its_members_are_told_in_pages(store: SqlStore, order: Any) -> Non
     names = ["a", "b", "c", "d", "e"]
     for name in names:
         await kept(store, name)
-        await store.collections.put("vs-1", name)
+        await store.collections.put("vs-1", {name: {}})
     files = [f"file-of-{name}" for name in (names if order == "asc" else names[::-1])]
 
     async def page(**values: Any) -> list[str]:
@@ -130,7 +130,7 @@ async def test_its_members_are_told_in_pages(store: SqlStore, order: Any) -> Non
 async def test_a_member_is_known_by_its_file(store: SqlStore) -> None:
     await made(store)
     document = await ready(store, "a")
-    await store.collections.put("vs-1", "a", {"year": 2026.0, "new": True, "text": "a"})
+    await store.collections.put("vs-1", {"a": {"year": 2026.0, "new": True, "text": "a"}})
     member = await store.collections.member("vs-1", "file-of-a")
     assert member is not None
     assert (member.document.file, member.status) == (document.file, "completed")
@@ -154,9 +154,9 @@ async def test_a_batch_is_called_back(store: SqlStore) -> None:
     for name in ("alone", "shared", "other"):
         await kept(store, name)
     for name in ("read", "alone", "shared"):
-        await store.collections.put("vs-1", name, {}, "b-1")
-    await store.collections.put("vs-1", "other")
-    await store.collections.put("vs-2", "shared")
+        await store.collections.put("vs-1", {name: {}}, "b-1")
+    await store.collections.put("vs-1", {"other": {}})
+    await store.collections.put("vs-2", {"shared": {}})
     assert await store.collections.batch("vs-1", "b-1") == batch
     assert await store.collections.batch("vs-2", "b-1") is None
     assert await store.collections.tally_of_batch("b-1") == Tally(in_progress=2, completed=1, bytes=5_000_000_000)
@@ -168,7 +168,7 @@ async def test_a_batch_is_called_back(store: SqlStore) -> None:
     assert {member.document.id for member in listed} == {"alone", "shared"}
     await store.documents.finish("shared", pages=1)
     assert [source.document_id for source in await store.collections.sources(["vs-1"])] == ["read"]
-    await store.collections.put("vs-1", "shared")
+    await store.collections.put("vs-1", {"shared": {}})
     assert {source.document_id for source in await store.collections.sources(["vs-1"])} == {"read", "shared"}
     assert await store.collections.tally_of_batch("b-1") == Tally(completed=1, cancelled=1, bytes=5_000_000_000)
     assert (await store.collections.tallies(["vs-1"]))["vs-1"].in_progress == 1
@@ -180,6 +180,6 @@ async def test_a_document_in_two_collections_is_searched_once(store: SqlStore) -
     await ready(store, "a")
     for name in ("vs-1", "vs-2"):
         await made(store, name, created_s=clock.wall_s())
-        await store.collections.put(name, "a", {"from": name})
+        await store.collections.put(name, {"a": {"from": name}})
     (source,) = await store.collections.sources(["vs-1", "vs-2"])
     assert source.document_id == "a"

@@ -60,6 +60,8 @@ async def test_a_file_is_its_owners(store: SqlStore) -> None:
     await store.files.add(file)
     assert await store.files.get("me", "file-1") == file
     assert await store.files.get("you", "file-1") is None
+    assert await store.files.find("me", ["file-1", "file-2"]) == {"file-1": file}
+    assert await store.files.find("you", ["file-1"]) == {}
     assert await store.files.delete("you", "file-1") is None
     assert await store.files.list("you", Page()) == []
     assert await store.files.delete("me", "file-1") == file
@@ -104,8 +106,8 @@ async def test_a_document_is_its_owners(store: SqlStore) -> None:
     document = await kept(store, notes=("Page 3 is a scan",), pages=7, status="ready", progress=100)
     assert await store.documents.get("me", "doc-1") == document
     assert await store.documents.get("you", "doc-1") is None
-    assert await store.documents.of_file("me", "file-of-doc-1") == document
-    assert await store.documents.of_file("you", "file-of-doc-1") is None
+    assert await store.documents.of_files("me", ["file-of-doc-1", "file-2"]) == {"file-of-doc-1": document}
+    assert await store.documents.of_files("you", ["file-of-doc-1"]) == {}
     assert await store.documents.list("me", Page()) == [document]
     assert await store.documents.list("you", Page()) == []
     assert await store.documents.load("doc-1") == document

@@ -239,6 +239,21 @@ def test_a_stream_that_begins_a_conversation_passes_as_it_is() -> None:
     asyncio.run(run())
 
 
+def test_a_caller_that_leaves_at_the_end_finds_its_answer_again() -> None:
+    class Left(Said):
+        async def relay(self, outlet: Any) -> None:
+            await super().relay(outlet)
+            raise asyncio.CancelledError
+
+    async def run() -> None:
+        conversations, said = memory(), Left(event("response.completed", response=ANSWER))
+        with pytest.raises(asyncio.CancelledError):
+            await conversations.keep_stream(exchange(BRIDGED), cast(Stream, said)).relay(said)
+        assert await conversations.store.get("alice", "resp_1") is not None
+
+    asyncio.run(run())
+
+
 def test_what_no_upstream_keeps_is_forgotten_here_alone() -> None:
     async def run() -> None:
         conversations = await after(BRIDGED)

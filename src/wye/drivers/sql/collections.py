@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -75,18 +75,16 @@ class SqlCollections:
         async with self._database.write() as connection:
             return bool((await connection.execute(delete(collections).where(*this))).rowcount)
 
-    async def put(
-        self,
-        collection_id: str,
-        document_id: str,
-        attributes: Attributes | None = None,
-        batch_id: str | None = None,
-    ) -> None:
-        told = {"attributes": encode_text(attributes or {}), "batch_id": batch_id, "cancelled_s": None}
-        row = {"collection_id": collection_id, "document_id": document_id, "added_s": clock.wall_s(), **told}
-        added = self._database.insert(members).values(row)
+    async def put(self, collection_id: str, documents: Mapping[str, Attributes], batch_id: str | None = None) -> None:
+        if not documents:
+            return
+        now = {"collection_id": collection_id, "added_s": clock.wall_s(), "batch_id": batch_id, "cancelled_s": None}
+        rows = [{**now, "document_id": name, "attributes": encode_text(told)} for name, told in documents.items()]
+        added = self._database.insert(members)
+        told = {name: added.excluded[name] for name in ("attributes", "batch_id", "cancelled_s")}
+        added = added.on_conflict_do_update(index_elements=list(members.primary_key), set_=told)
         async with self._database.write() as connection:
-            await connection.execute(added.on_conflict_do_update(index_elements=list(members.primary_key), set_=told))
+            await connection.execute(added, rows)
 
     async def describe(self, collection_id: str, document_id: str, attributes: Attributes) -> bool:
         changed = update(members).where(*_this(collection_id, document_id)).values(attributes=encode_text(attributes))

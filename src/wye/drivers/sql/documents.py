@@ -45,9 +45,11 @@ class SqlDocuments:
     async def get(self, principal: str, document_id: str) -> StoredDocument | None:
         return await self._one(select_documents().where(documents.c.id == document_id), principal)
 
-    async def of_file(self, principal: str, file_id: str) -> StoredDocument | None:
-        query = select_documents().where(documents.c.file_id == file_id)
-        return await self._one(query.order_by(documents.c.created_s.desc(), documents.c.id).limit(1), principal)
+    async def of_files(self, principal: str, file_ids: Sequence[str]) -> dict[str, StoredDocument]:
+        theirs = (documents.c.principal == principal, documents.c.file_id.in_(file_ids))
+        query = select_documents().where(*theirs).order_by(documents.c.created_s, documents.c.id.desc())
+        async with self._database.read() as connection:
+            return {row["file_id"]: document_of(row) for row in (await connection.execute(query)).mappings()}
 
     async def _one(self, query: Select[Any], principal: str) -> StoredDocument | None:
         async with self._database.read() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +31,11 @@ class SqlFiles:
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return file_of(row) if row else None
+
+    async def find(self, principal: str, file_ids: Sequence[str]) -> dict[str, StoredFile]:
+        query = select(files).where(files.c.id.in_(file_ids), files.c.principal == principal, _is_valid())
+        async with self._database.read() as connection:
+            return {row["id"]: file_of(row) for row in (await connection.execute(query)).mappings()}
 
     async def list(self, principal: str, page: Page, purpose: str | None = None) -> list[StoredFile]:
         query, row = select(files).where(files.c.principal == principal, _is_valid()), files.c

@@ -5,6 +5,7 @@ https://platform.openai.com/docs/guides/conversation-state
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -194,9 +195,12 @@ class KeptStream:
 
     async def relay(self, outlet: Outlet) -> None:
         last = _LastEvent(outlet, self._exchange.continues)
-        await self._stream.relay(last)
-        if last.response is not None:
-            await self._conversations.keep(self._exchange, last.response)
+        try:
+            await self._stream.relay(last)
+        finally:
+            # Clients leave as soon as they have heard the end, which cancels this.
+            if last.response is not None:
+                await asyncio.shield(self._conversations.keep(self._exchange, last.response))
 
     def cut(self, error: WyeError) -> bytes:
         return self._stream.cut(error)

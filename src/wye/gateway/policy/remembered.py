@@ -6,6 +6,7 @@ are not kept; a request that brings the results of tools says its whole turn aga
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -170,11 +171,14 @@ class _TurnStream:
 
     async def relay(self, outlet: Outlet) -> None:
         heard = _Heard(outlet, self._decoder)
-        await self._stream.relay(heard)
-        for event in self._decoder.close():
-            heard.fold.add(event)
-        if heard.fold.ended and heard.fold.failure is None and not self.failed:
-            await self._turn.keep(heard.fold.response())
+        try:
+            await self._stream.relay(heard)
+            for event in self._decoder.close():
+                heard.fold.add(event)
+        finally:
+            # Clients leave as soon as they have heard the end, which cancels this.
+            if heard.fold.ended and heard.fold.failure is None and not self.failed:
+                await asyncio.shield(self._turn.keep(heard.fold.response()))
 
     def cut(self, error: WyeError) -> bytes:
         return self._stream.cut(error)
