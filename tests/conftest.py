@@ -111,6 +111,7 @@ def bucket(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return s3
 
 

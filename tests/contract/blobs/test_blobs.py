@@ -136,6 +136,7 @@ async def test_a_bucket_that_refuses_says_why(
 
 async def test_without_credentials_or_server_it_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     blobs = S3Blobs("b-1", "", "http://127.0.0.1:1")

@@ -65,6 +65,7 @@ def test_nobody_finds_what_another_keeps(
             ("POST", "/api/v1/ask", question),
             ("POST", "/api/v1/ask", {"question": "What?", "document_ids": [document_id]}),
             ("POST", "/v1/chat/completions", wire.ask(file_ids=[file_id])),
+            ("POST", "/v1/chat/completions", wire.ask(session_id=session_id)),
         ):
             status, told = bob(path, body, method)
             assert status == 404, (method, path, told)
