@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -151,30 +151,28 @@ def wye_server(wye_config: dict[str, Any] | None) -> Iterator[WyeProcess]:
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """REDIS_URL, or an empty server of this session's own; skips where none is to be had."""
-    if url := os.environ.get("REDIS_URL"):  # noqa: TID251 - of the tests, not of Wye
-        yield url
-        return
-    from wye.testing.services import Absent, redis_server
+    from wye.testing.services import redis_server
 
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(redis_server())
-        except Absent as absent:
-            pytest.skip(str(absent))
-        yield url
+    yield from _service("REDIS_URL", redis_server)
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """DATABASE_URL, or an empty server of this session's own; skips where none is to be had."""
-    if url := os.environ.get("DATABASE_URL"):  # noqa: TID251 - of the tests, not of Wye
+    from wye.testing.services import postgres_server
+
+    yield from _service("DATABASE_URL", postgres_server)
+
+
+def _service(variable: str, start: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    from wye.testing.services import Absent
+
+    if url := _environ(variable, ""):
         yield url
         return
-    from wye.testing.services import Absent, postgres_server
-
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(postgres_server())
+            url = stack.enter_context(start())
         except Absent as absent:
             pytest.skip(str(absent))
         yield url

