@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from wye.kernel import clock
-from wye.ports.blobs import Blobs
+from wye.ports.blobs import Blobs, BlobsAway
 from wye.ports.jobs import GiveUp
 from wye.ports.reading import Progress, Reader
 from wye.ports.store import Documents, StoredDocument
@@ -28,7 +28,8 @@ class Ingest:
         self._folder = folder
 
     async def read(self, document_id: str) -> None:
-        """The work of one job. Raises GiveUp where trying again would not help."""
+        """The work of one job; nothing is done while contents are away. Raises GiveUp where trying again would not
+        help."""
         document = await self._documents.load(document_id)
         if document is None or document.status == "failed":
             return  # deleted meanwhile; or done, by a process that died before it could say so
@@ -42,6 +43,9 @@ class Ingest:
                 path = await self._blobs.fetch(document.file.blob, Path(folder))
             except FileNotFoundError:
                 raise GiveUp("The content of the file is gone") from None
+            except BlobsAway as error:  # nobody's failure: it stays unfinished, and that is looked for each minute
+                log.warning("%s waits: %s", document_id, error.message)
+                return
             await self._read(document, path)
 
     async def _read(self, document: StoredDocument, path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from tests import wire
 from tests.bucket import KEYS, Bucket
+from wye.knowledge import library
+from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream
 from wye.testing.server import WyeServer
 
 
@@ -55,3 +57,26 @@ def test_without_the_optional_part_it_is_said_how_to_get_it(
         status, said = upload(server.url, b"x")
     assert (status, said["error"]["code"]) == (501, "missing_extra")
     assert "pip install 'wye[s3]'" in said["error"]["message"]
+
+
+def test_a_document_waits_for_a_bucket_that_is_away(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_TIDIED_S", 0.2)
+    refused: list[str] = []
+
+    def answer(request: FakeRequest) -> FakeAnswer:
+        if request.method == "PUT":
+            return FakeAnswer([])
+        if len(refused) < 5:
+            refused.append(request.path)
+            return FakeAnswer([b"<Error><Code>AccessDenied</Code></Error>"], 403)
+        return FakeAnswer([b"The Wye flows to Chepstow."], length=26)
+
+    with (
+        FakeUpstream(answer) as fake,
+        WyeServer(config(tmp_path, bucket, blobs_endpoint_url=fake.url)) as server,
+    ):
+        path = f"/api/v1/documents/{upload(server.url, b'The Wye flows to Chepstow.')[1]['document_id']}"
+        wire.until(lambda: json.loads(wire.call(server.url, path)[2])["status"] == "ready")
+        assert len(refused) == 5
