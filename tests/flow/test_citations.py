@@ -215,6 +215,13 @@ def test_a_document_that_cannot_be_read_is_refused(asked: Asked, source: Said, s
         assert (found, said in json.loads(answer)["error"]["message"]) == (status, True), answer
 
 
+def test_documents_without_end_are_refused(asked: Asked) -> None:
+    text = {"type": "text", "media_type": "text/plain", "data": "x"}
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [document(text)] * 51}]}
+    status, _, answer = wire.call(asked.server.url, "/v1/messages", body)
+    assert (status, "At most 50 documents" in json.loads(answer)["error"]["message"]) == (400, True), answer
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

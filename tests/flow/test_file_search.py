@@ -80,6 +80,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
             "chat": {"deployments": [chat]},
             "claude": {"deployments": [{"provider": "anthropic", "model": "up"}]},
             "native": {"deployments": [{"provider": "openai", "model": "up"}]},
+            "two": {
+                "deployments": [{"provider": "openai", "model": name} for name in ("a", "b")],
+                "strategy": "priority",
+                "retries": 0,
+            },
             "titan": {"deployments": [{"provider": "openai", "model": "up", "api": "completions"}]},
             "panel": {"orchestration": {"mode": "critique", "models": ["chat", "claude"]}},
         }
@@ -261,20 +266,26 @@ def test_stores_of_an_upstream_go_through_untouched(asked: Asked, stream: bool) 
     assert asked.heard()[0]["tools"] == tools
 
 
+def said_natively(text: str) -> FakeAnswer:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
+    return json_body(response_body([message]))
+
+
+def test_who_keeps_the_conversation_is_asked_after_the_search(asked: Asked) -> None:
+    down = FakeAnswer([b"{}"], 500)
+    asked.upstream.script = lambda request: down if request.json()["model"] == "a" else said_natively("Hi")
+    first = asked.ask(model="two", tools=[])
+    asked.upstream.script = lambda _: said_natively(ANSWER)
+    asked.heard()
+    second = asked.ask(model="two", previous_response_id=first.id, tool_choice="required")
+    assert [item.type for item in second.output] == ["file_search_call", "message"]
+    heard = [(request["model"], request["previous_response_id"]) for request in asked.heard()]
+    assert heard == [("b", first.id)]
+
+
 def test_our_stores_are_ours_for_such_an_upstream_too(asked: Asked) -> None:
-    asked.upstream.script = lambda _: json_body(
-        response_body(
-            [
-                {
-                    "id": "msg_1",
-                    "type": "message",
-                    "role": "assistant",
-                    "status": "completed",
-                    "content": [{"type": "output_text", "text": ANSWER, "annotations": []}],
-                }
-            ]
-        )
-    )
+    asked.upstream.script = lambda _: said_natively(ANSWER)
     response = asked.ask(model="native", tool_choice={"type": "file_search"}, include=["file_search_call.results"])
     assert [item.type for item in response.output] == ["file_search_call", "message"]
     (request,) = asked.heard()

@@ -31,6 +31,7 @@ from wye.ports.inference import Audience, Inference
 from wye.ports.reading import Extracted, PageText
 from wye.ports.store import Passage
 
+_MAX_DOCUMENTS = 50
 _MAX_CHARACTERS = 200_000
 """Of all documents together: about 50,000 tokens."""
 _READ_CHARACTERS = 2_000_000
@@ -80,6 +81,10 @@ class LibraryCiting:
         for i, message in enumerate(_with_files(request, file_ids).messages):
             for j, part in enumerate(message.parts):
                 if isinstance(part, Document):
+                    if len(sources) == _MAX_DOCUMENTS:
+                        raise BadRequest(
+                            f"At most {_MAX_DOCUMENTS} documents can be cited in a request", param="messages"
+                        )
                     path = f"messages[{i}].content[{j}]"
                     sources.append(await self._source(principal, part, len(sources), path))
         return CitingModel(sources, file_ids)
@@ -223,7 +228,7 @@ def _with_texts(request: ChatRequest, sources: Sequence[_Source], shown: Sequenc
 def _as_text(source: _Source, shown: Sequence[_Numbered]) -> str:
     title = (source.title or "").replace('"', "'")
     if not source.cited:
-        text = "\n\n".join(part.text for part in source.parts)
+        text = "\n\n".join(part.text for part in source.parts)[:_MAX_CHARACTERS]
         return f'<document title="{title}">\n{text}\n</document>'
     lines: list[str] = []
     for number, one in enumerate(shown, 1):
