@@ -115,8 +115,8 @@ def test_an_unknown_name_in_the_package_is_an_attribute_error() -> None:
 
 def test_limits_reach_the_limiter() -> None:
     settlement = wye.create_app({**NO_LOCAL, "limits": {"concurrent": 2}}).pipeline.settlement
-    assert settlement._limiter is not None
-    assert wye.create_app(NO_LOCAL).pipeline.settlement._limiter is None
+    assert settlement._local is not None
+    assert wye.create_app(NO_LOCAL).pipeline.settlement._local is None
 
 
 def test_the_module_for_process_managers_holds_the_application(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def made(tmp_path: Path) -> Any:
 async def test_what_is_not_used_is_not_made(made: Any, tmp_path: Path) -> None:
     plain = made()
     settlement = plain.settlement
-    assert (settlement._limiter, settlement._budgets, settlement._bookkeeper) == (None, None, None)
+    assert (settlement._local, settlement._shared, settlement._budgets, settlement._bookkeeper) == (None,) * 4
     assert plain.auth.open
     await plain.stop()
     limited = made(limits={"concurrent": 1})
-    assert limited.settlement._limiter is not None
+    assert limited.settlement._local is not None
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - nothing blocks here
 
 
@@ -43,7 +43,7 @@ async def test_issued_keys_bring_all_of_it_and_open_no_database_yet(made: Any, t
     admission = made(keys={"enabled": True})
     settlement = admission.settlement
     assert not admission.auth.open
-    assert None not in (settlement._limiter, settlement._budgets, settlement._bookkeeper)
+    assert None not in (settlement._local, settlement._budgets, settlement._bookkeeper)
     await admission.stop()
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - nothing blocks here
 

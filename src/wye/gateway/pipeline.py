@@ -297,7 +297,7 @@ class Pipeline:
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         upstream = deployment.speaks(exchange.dialect)
-        same = upstream is exchange.speaks and upstream is exchange.dialect
+        same = upstream is exchange.dialect and (exchange.answer_dialect is None or exchange.answer_dialect is upstream)
         if same and deployment.provider.passthrough and exchange.listener is None and not has_seals(exchange.body):
             return pass_through(exchange, deployment)
         if exchange.dialect.split is not None and exchange.listener is None:

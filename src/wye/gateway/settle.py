@@ -47,7 +47,7 @@ class Settlement:
         budgets: Budgets | None = None,
         bookkeeper: Bookkeeper | None = None,
     ) -> None:
-        self._limiter = limiter
+        self._local, self._shared = (None, limiter) if isinstance(limiter, SharedLimiter) else (limiter, None)
         self._budgets = budgets
         self.funds = budgets is not None
         """Whether `fund` may have something to do."""
@@ -62,7 +62,7 @@ class Settlement:
 
     def degraded(self) -> dict[str, str]:
         """What is not as it should be, and how."""
-        checks = {"limits": self._limiter, "ledger": self._bookkeeper}
+        checks = {"limits": self._shared, "ledger": self._bookkeeper}
         return {name: reason for name, part in checks.items() if part is not None and (reason := part.degraded)}
 
     async def route_spending(self) -> dict[str, RouteSpending]:
@@ -74,17 +74,16 @@ class Settlement:
         if not limited:
             self.running += 1
         elif not self.begin_at_once(exchange):
-            assert isinstance(self._limiter, SharedLimiter), "nobody else is waited for"
-            exchange.reservation = await self._limiter.reserve(exchange.principal, len(exchange.body) // 4)
+            assert self._shared is not None, "nobody else is waited for"
+            exchange.reservation = await self._shared.reserve(exchange.principal, len(exchange.body) // 4)
             self.running += 1
 
     def begin_at_once(self, exchange: Exchange) -> bool:
         """`begin` where nobody must be waited for; False where somebody must, and then nothing is begun."""
-        limiter = self._limiter
-        if limiter is not None:
-            if isinstance(limiter, SharedLimiter):
-                return False
-            exchange.reservation = limiter.reserve(exchange.principal, len(exchange.body) // 4)
+        if self._local is not None:
+            exchange.reservation = self._local.reserve(exchange.principal, len(exchange.body) // 4)
+        elif self._shared is not None:
+            return False
         self.running += 1
         return True
 

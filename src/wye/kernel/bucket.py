@@ -9,7 +9,7 @@ class Bucket:
     __slots__ = ("_capacity", "_level", "_looked_s", "_rate")
 
     def __init__(self, capacity: int, window_s: float, now_s: float, level: int = 0) -> None:
-        self._capacity = capacity
+        self._capacity = float(capacity)
         self._rate = capacity / window_s
         """What leaks out in a second."""
         self._level = float(level)
@@ -22,18 +22,13 @@ class Bucket:
         level = self._level - (now_s - self._looked_s) * self._rate
         self._looked_s = now_s
         if level <= 0.0:
-            self._level = float(amount)
-            left = self._capacity - amount
+            level = 0.0
             if self._capacity:
-                return left if left > 0 else 0
-            self._level = 0.0
-            return -1 if amount else 0
+                self._level = float(amount)
+                return max(0, int(self._capacity) - amount)
         left = int(self._capacity - level) - amount
-        if left < 0:
-            self._level = level
-            return -1
-        self._level = level + amount
-        return left
+        self._level = level if left < 0 else level + amount
+        return left if left >= 0 else -1
 
     def correct(self, more: int, now_s: float) -> None:
         """Pour in what was used beyond what was taken, or take out what was not used."""

@@ -74,9 +74,6 @@ class LocalReservation(msgspec.Struct):
 
 
 class LocalLimiter:
-    degraded: str | None = None
-    """As nobody else counts, nothing can be amiss."""
-
     def __init__(self, limits_of: Callable[[str], Limits]) -> None:
         """`limits_of` tells a principal's limits, which never change."""
         self._limits_of = limits_of

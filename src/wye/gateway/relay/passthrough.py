@@ -27,10 +27,10 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         if exchange.stream and dialect.tap.ask_usage is not None and provider.quirks.stream_usage:
             hide_usage = dialect.tap.ask_usage(members)
         body = encode(members)
-    call = Call(
-        dialect.name, deployment.model, body, bool(exchange.stream), clocks=deployment.clocks, caller=exchange.headers
+    streamed, headers = bool(exchange.stream), exchange.headers
+    reply = await provider.call(
+        Call(dialect.name, deployment.model, body, streamed, clocks=deployment.clocks, caller=headers)
     )
-    reply = await provider.call(call)
     exchange.heard(reply)
     deployment.health.read(reply.headers, clock.monotonic_s())
     try:
@@ -39,9 +39,9 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         codec = dialect.headers
         passed_on = codec.passed_on if codec is not None else None
         if passed_on is not None:
-            headers = reply.headers.items()
-            exchange.answer_headers = {name: value for name, value in headers if name.startswith(passed_on)}
-        if exchange.stream:
+            told = reply.headers.items()
+            exchange.answer_headers = {name: value for name, value in told if name.startswith(passed_on)}
+        if streamed:
             stream = PassthroughStream(reply, deployment.clocks, dialect, exchange.request_id, hide_usage)
             await stream.open()
             return stream
@@ -50,8 +50,8 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         demand_utf8(body)  # the tap looks into few members
         usage = dialect.tap.usage_of(body)
         if usage is None and codec is not None and codec.decode_answer is not None:
-            told = codec.decode_answer(reply.headers)
-            usage = told.usage if told is not None else None
+            start = codec.decode_answer(reply.headers)
+            usage = start.usage if start is not None else None
         return Whole(body, usage)
     except BaseException:
         reply.close()

@@ -97,9 +97,11 @@ class Health:
             self.open_until_s = 0.0
             self._tell()
         self.probe_until_s = 0.0
-        known = self.latency_known(now_s)
+        known = self.latency_s
+        if known is not None and now_s - self.measured_s < _KNOWN_FOR_S:
+            latency_s = known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
+        self.latency_s = latency_s
         self.measured_s = now_s
-        self.latency_s = latency_s if known is None else known + _WEIGHT_OF_THE_LATEST * (latency_s - known)
 
     def latency_known(self, now_s: float) -> float | None:
         """None too where it was measured so long ago that it may be different now."""
