@@ -9,7 +9,7 @@ class Bucket:
     __slots__ = ("_capacity", "_level", "_looked_s", "_rate")
 
     def __init__(self, capacity: int, window_s: float, now_s: float, level: int = 0) -> None:
-        self._capacity = float(capacity)
+        self._capacity = capacity
         self._rate = capacity / window_s
         """What leaks out in a second."""
         self._level = float(level)
@@ -23,9 +23,10 @@ class Bucket:
         self._looked_s = now_s
         if level <= 0.0:
             level = 0.0
-            if self._capacity:
-                self._level = float(amount)
-                return max(0, int(self._capacity) - amount)
+            if self._rate:
+                self._level = level + amount
+                left = self._capacity - amount
+                return left if left > 0 else 0
         left = int(self._capacity - level) - amount
         self._level = level if left < 0 else level + amount
         return left if left >= 0 else -1
