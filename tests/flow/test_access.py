@@ -8,7 +8,7 @@ import pytest
 
 from tests import wire
 from tests.flow.conftest import Start
-from wye.testing.fake import FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeUpstream
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
@@ -60,9 +60,6 @@ def test_an_open_server_refuses_pages_of_other_sites(start: Start, upstream: Fak
 
 
 def test_limits_are_kept_and_told(start: Start, upstream: FakeUpstream) -> None:
-    upstream.script = lambda r: (
-        event_stream(wire.OPENAI_STREAM) if r.json().get("stream") else json_body(wire.OPENAI_BODY)
-    )
     server = start(("openai", upstream), limits={"requests_per_minute": 3, "concurrent": 2})
     for stream, left in ((False, "2"), (True, "1"), (False, "0")):
         status, headers, _ = wire.call(server.url, CHAT, wire.ask(stream))

@@ -9,6 +9,7 @@ import pytest
 from tests import wire
 from tests.flow.conftest import Start
 from wye.testing.fake import FakeAnswer, FakeUpstream, json_body
+from wye.testing.fake_provider import FakeProvider
 
 CALLERS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
@@ -21,7 +22,6 @@ def test_what_is_wrong_with_one_deployment_may_be_right_with_another(
     """A wrong key or a model that is gone: never asked again, others are; with nobody else, its reason is told."""
     refusal = {"error": {"message": "the reason", "type": "invalid_request_error", "param": "x", "code": "why"}}
     upstream.queue += [json_body(refusal, status)] * 2
-    second.queue.append(json_body(wire.OPENAI_BODY))
     got, headers, _ = wire.call(start(("openai", upstream), ("openai", second)).url, CALLERS[caller], wire.ask())
     assert (got, headers["x-wye-deployment"]) == (200, "openai1/up-openai")
     got, _, body = wire.call(start(("openai", upstream)).url, CALLERS[caller], wire.ask())
@@ -30,8 +30,8 @@ def test_what_is_wrong_with_one_deployment_may_be_right_with_another(
     assert len(upstream.requests) == 2
 
 
-def test_who_is_told_to_come_back_later_than_a_caller_waits_tells_it(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(json_body({"error": {"message": "slow down"}}, 429, **{"retry-after": "17"}))
+def test_who_is_told_to_come_back_later_than_a_caller_waits_tells_it(start: Start, upstream: FakeProvider) -> None:
+    upstream.fault = "429=17"
     status, headers, _ = wire.call(start(("openai", upstream)).url, CALLERS["openai"], wire.ask())
     assert (status, headers["retry-after"]) == (429, "17")
     assert len(upstream.requests) == 1
@@ -53,7 +53,6 @@ def test_a_200_that_is_no_answer_is_the_failure_that_it_is(
     kind: str, answer: FakeAnswer, start: Start, upstream: FakeUpstream, second: FakeUpstream
 ) -> None:
     upstream.queue.append(answer)
-    second.queue.append(json_body(wire.OPENAI_BODY))
     server = start((kind, upstream), ("openai", second))
     status, headers, body = wire.call(server.url, CALLERS["openai"], wire.ask())
     assert status == 200, body

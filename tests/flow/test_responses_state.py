@@ -10,7 +10,8 @@ import pytest
 
 from tests import wire
 from tests.flow.conftest import Start
-from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeAnswer, json_body
+from wye.testing.fake_provider import FakeProvider
 
 PATH = "/v1/responses"
 NATIVE: dict[str, Any] = {
@@ -37,17 +38,15 @@ def ask(url: str, **members: Any) -> tuple[int, Any]:
     return status, json.loads(body)
 
 
-def said(upstream: FakeUpstream) -> list[tuple[str, str]]:
+def said(upstream: FakeProvider) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in upstream.requests[-1].json()["messages"]]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_conversation_goes_on_at_an_upstream_that_keeps_nothing(
-    stream: bool, start: Start, upstream: FakeUpstream
+    stream: bool, start: Start, upstream: FakeProvider
 ) -> None:
-    upstream.queue.extend([event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)])
-    upstream.queue.extend([event_stream(wire.OPENAI_STREAM) if stream else json_body(wire.OPENAI_BODY)])
-    upstream.queue.extend([json_body(wire.OPENAI_BODY)])
+    upstream.when(say="Hello there")
     url = start(("vllm", upstream)).url
 
     def answer(**members: Any) -> Any:
@@ -67,8 +66,7 @@ def test_a_conversation_goes_on_at_an_upstream_that_keeps_nothing(
     assert [text for _, text in said(upstream)][2:] == ["And?", "Hello there", "And then?"]
 
 
-def test_a_kept_answer_is_shown_listed_and_forgotten(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(json_body(wire.OPENAI_BODY))
+def test_a_kept_answer_is_shown_listed_and_forgotten(start: Start, upstream: FakeProvider) -> None:
     url = start(("vllm", upstream)).url
     answer = ask(url, input="Hi")[1]
     path = f"{PATH}/{answer['id']}"
@@ -86,15 +84,14 @@ def test_a_kept_answer_is_shown_listed_and_forgotten(start: Start, upstream: Fak
     assert len(upstream.requests) == 1
 
 
-def test_an_answer_that_is_not_to_be_stored_is_not(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(json_body(wire.OPENAI_BODY))
+def test_an_answer_that_is_not_to_be_stored_is_not(start: Start, upstream: FakeProvider) -> None:
     url = start(("vllm", upstream)).url
     answer = ask(url, input="Hi", store=False)[1]
     assert wire.call(url, f"{PATH}/{answer['id']}")[0] == 404
 
 
 def test_an_upstream_that_keeps_answers_is_asked_with_the_id_alone(
-    start: Start, upstream: FakeUpstream, second: FakeUpstream
+    start: Start, upstream: FakeProvider, second: FakeProvider
 ) -> None:
     upstream.queue.extend([json_body({"error": {"message": "busy"}}, 503), json_body({"error": {}}, 503)])
     second.queue.extend([json_body(NATIVE), json_body({**NATIVE, "id": "resp_native2"}), json_body({})])
@@ -109,7 +106,7 @@ def test_an_upstream_that_keeps_answers_is_asked_with_the_id_alone(
 
 
 def test_an_answer_of_an_upstream_that_is_not_asked_any_longer_is_a_conflict(
-    start: Start, upstream: FakeUpstream, second: FakeUpstream
+    start: Start, upstream: FakeProvider, second: FakeProvider
 ) -> None:
     upstream.queue.append(json_body(NATIVE))
     routes = {
@@ -124,7 +121,7 @@ def test_an_answer_of_an_upstream_that_is_not_asked_any_longer_is_a_conflict(
     assert second.requests == []
 
 
-def test_an_answer_that_cannot_be_forgotten_upstream_is_still_there(start: Start, upstream: FakeUpstream) -> None:
+def test_an_answer_that_cannot_be_forgotten_upstream_is_still_there(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.extend([json_body(NATIVE), json_body({"error": {"message": "not now"}}, 500)])
     url = start(("openai", upstream)).url
     ask(url, input="Hi")
@@ -137,7 +134,7 @@ QUEUED = {**NATIVE, "status": "queued", "background": True, "output": []}
 
 
 def test_an_answer_that_its_upstream_makes_in_the_background_is_asked_for_there(
-    start: Start, upstream: FakeUpstream
+    start: Start, upstream: FakeProvider
 ) -> None:
     done = {**NATIVE, "background": True}
     upstream.queue.extend(map(json_body, [QUEUED, {**QUEUED, "status": "in_progress"}, done]))
@@ -153,7 +150,7 @@ def test_an_answer_that_its_upstream_makes_in_the_background_is_asked_for_there(
     ]
 
 
-def test_an_answer_in_the_background_is_cancelled_at_its_upstream(start: Start, upstream: FakeUpstream) -> None:
+def test_an_answer_in_the_background_is_cancelled_at_its_upstream(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.extend(map(json_body, [QUEUED, {**QUEUED, "status": "cancelled"}]))
     url = start(("openai", upstream)).url
     ask(url, input="Hi", background=True)
@@ -169,7 +166,7 @@ def test_an_answer_in_the_background_is_cancelled_at_its_upstream(start: Start, 
     ("answer", "status"), [(json_body({"error": {"message": "busy"}}, 503), 503), (json_body([]), 502)]
 )
 def test_an_upstream_that_cannot_say_how_far_it_is_is_no_end_of_the_answer(
-    answer: Any, status: int, start: Start, upstream: FakeUpstream
+    answer: Any, status: int, start: Start, upstream: FakeProvider
 ) -> None:
     upstream.queue.extend([json_body(QUEUED), answer, json_body(NATIVE)])
     url = start(("openai", upstream)).url
@@ -192,9 +189,9 @@ def looked_up(url: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def test_an_upstream_that_knows_no_background_makes_an_answer_while_nobody_waits(
-    start: Start, upstream: FakeUpstream
+    start: Start, upstream: FakeProvider
 ) -> None:
-    upstream.queue.extend([json_body(wire.OPENAI_BODY)] * 3)
+    upstream.when(say="Hello there")
     url = start(("vllm", upstream)).url
     first = ask(url, input="Hi")[1]
     asked: dict[str, Any] = {"background": True, "previous_response_id": first["id"], "truncation": "auto"}
@@ -213,7 +210,7 @@ def test_an_upstream_that_knows_no_background_makes_an_answer_while_nobody_waits
     assert [text for _, text in said(upstream)] == ["Hi", "Hello there", "And?", "Hello there", "More"]
 
 
-def test_an_answer_in_the_background_that_fails_says_why(start: Start, upstream: FakeUpstream) -> None:
+def test_an_answer_in_the_background_that_fails_says_why(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.append(json_body({"error": {"message": "No such model", "code": "model_not_found"}}, 404))
     url = start(("vllm", upstream)).url
     queued = ask(url, input="Hi", background=True)[1]
@@ -222,7 +219,7 @@ def test_an_answer_in_the_background_that_fails_says_why(start: Start, upstream:
     assert json.loads(wire.call(url, "/stats")[2])["running"] == 0
 
 
-def test_an_answer_in_the_background_can_be_cancelled_or_forgotten(start: Start, upstream: FakeUpstream) -> None:
+def test_an_answer_in_the_background_can_be_cancelled_or_forgotten(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.extend([FakeAnswer([], head=False, end="hang")] * 2)
     url = start(("vllm", upstream)).url
     queued = ask(url, input="Hi", background=True)[1]
@@ -241,7 +238,7 @@ def test_an_answer_in_the_background_can_be_cancelled_or_forgotten(start: Start,
     [({"store": False}, "store"), ({"conversation": "conv_1"}, "conversation"), ({"input": 7}, "input")],
 )
 def test_an_answer_that_cannot_be_made_in_the_background_is_refused_at_once(
-    members: dict[str, Any], param: str, start: Start, upstream: FakeUpstream
+    members: dict[str, Any], param: str, start: Start, upstream: FakeProvider
 ) -> None:
     url = start(("vllm", upstream)).url
     status, error = ask(url, **{"input": "Hi", "background": True, **members})
@@ -249,15 +246,14 @@ def test_an_answer_that_cannot_be_made_in_the_background_is_refused_at_once(
     assert upstream.requests == []
 
 
-def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start, upstream: FakeUpstream) -> None:
+def test_an_unknown_answer_is_left_to_an_upstream_that_may_know_it(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.append(json_body({**NATIVE, "id": "resp_9"}))
     url = start(("openai", upstream)).url
     assert ask(url, input="And?", previous_response_id="resp_of_before")[0] == 200
     assert upstream.requests[-1].json()["previous_response_id"] == "resp_of_before"
 
 
-def test_an_earlier_answer_is_counted_with_the_input(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(json_body(wire.OPENAI_BODY))
+def test_an_earlier_answer_is_counted_with_the_input(start: Start, upstream: FakeProvider) -> None:
     url = start(("vllm", upstream)).url
     counting = f"{PATH}/input_tokens"
     first = ask(url, input="Hi" * 400)[1]
@@ -272,7 +268,7 @@ def test_an_earlier_answer_is_counted_with_the_input(start: Start, upstream: Fak
         assert (status, json.loads(body)["error"]["param"]) in ((404, member), (400, member))
 
 
-def test_an_upstream_that_keeps_answers_counts_them_by_their_id(start: Start, upstream: FakeUpstream) -> None:
+def test_an_upstream_that_keeps_answers_counts_them_by_their_id(start: Start, upstream: FakeProvider) -> None:
     upstream.queue.extend([json_body(NATIVE), json_body({"object": "response.input_tokens", "input_tokens": 77})])
     url = start(("openai", upstream)).url
     ask(url, input="Hi")

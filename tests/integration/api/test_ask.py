@@ -50,16 +50,20 @@ def says_what_it_did(upstream: FakeUpstream) -> None:
     upstream.requests.clear()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[WyeServer]:
-    config = {
-        "home": str(tmp_path_factory.mktemp("home")),
+def configured(home: Path, upstream: FakeUpstream) -> dict[str, Any]:
+    """Documents are kept at home, and answered for by this model."""
+    return {
+        "home": str(home),
         "local": {"enabled": False},
         "providers": {"up": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}},
         "routes": {"m": {"retries": 0, "deployments": [{"provider": "up", "model": "up", "api": "chat"}]}},
         "documents": {"answer_model": "m"},
     }
-    with WyeServer(config) as server:
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[WyeServer]:
+    with WyeServer(configured(tmp_path_factory.mktemp("home"), upstream)) as server:
         yield server
 
 

@@ -14,25 +14,23 @@ from botocore.exceptions import ClientError
 from tests import wire
 from wye.kernel import clock
 from wye.kernel.sigv4 import Keys, sign
-from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.fake import event_stream
+from wye.testing.fake_provider import FakeProvider
+from wye.testing.replies import Rule
 from wye.testing.server import WyeServer
 
 ASK: list[Any] = [{"role": "user", "content": [{"text": "Hi"}]}]
 CLAUDE = json.dumps({"anthropic_version": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]})
 
 
-def answer(request: FakeRequest) -> FakeAnswer:
-    return event_stream(wire.OPENAI_STREAM) if request.json().get("stream") else json_body(wire.OPENAI_BODY)
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeProvider]:
+    with FakeProvider([Rule(say="Hello there")]) as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream(answer) as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def server(upstream: FakeUpstream) -> Iterator[WyeServer]:
+def server(upstream: FakeProvider) -> Iterator[WyeServer]:
     provider = {"kind": "vllm", "base_url": f"{upstream.url}/v1"}
     names = ("m", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "arn:aws:bedrock:us-east-1:1:inference-profile/a.b")
     config = {
@@ -203,7 +201,7 @@ def test_errors_are_those_that_aws_has(call: Any, code: str, server: WyeServer) 
     assert refused.value.response["Error"]["Code"] == code
 
 
-def test_a_stream_that_breaks_off_ends_in_an_exception(server: WyeServer, upstream: FakeUpstream) -> None:
+def test_a_stream_that_breaks_off_ends_in_an_exception(server: WyeServer, upstream: FakeProvider) -> None:
     upstream.queue.append(event_stream(wire.OPENAI_STREAM[:3], end="cut"))
     with pytest.raises(Exception, match="before") as cut:
         list(client(server).converse_stream(modelId="m", messages=ASK)["stream"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests import wire
-from wye.testing.fake import FakeUpstream, json_body
+from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_postgres_goes_away_and_comes_back(postgres: Postgres, tmp_path: Path) -> None:
-    with FakeUpstream(lambda _: json_body(wire.OPENAI_BODY)) as upstream:
+    with FakeProvider() as upstream:
         config: dict[str, Any] = {
             "home": str(tmp_path),
             "local": {"enabled": False},

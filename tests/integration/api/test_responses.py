@@ -8,18 +8,14 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests import wire
-from wye.testing.fake import FakeAnswer, FakeRequest, FakeUpstream, event_stream, json_body
+from wye.testing.fake_provider import FakeProvider
+from wye.testing.replies import Rule
 from wye.testing.server import WyeServer
-
-
-def answer(request: FakeRequest) -> FakeAnswer:
-    return event_stream(wire.OPENAI_STREAM) if request.json().get("stream") else json_body(wire.OPENAI_BODY)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[WyeServer]:
-    with FakeUpstream(answer) as upstream:
+    with FakeProvider([Rule(say="Hello there")]) as upstream:
         provider = {"kind": "vllm", "base_url": f"{upstream.url}/v1"}
         route = {"deployments": [{"provider": "fake", "model": "x"}]}
         with WyeServer(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api.test_ask import SAID, TEXT, chunk, streamed
+from tests.integration.api.test_ask import SAID, TEXT, chunk, configured, streamed
 from tests.integration.cli.conftest import Run
 from wye.testing.fake import FakeAnswer, FakeUpstream
 from wye.testing.server import WyeServer
@@ -23,14 +23,7 @@ def upstream() -> Iterator[FakeUpstream]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> Iterator[WyeServer]:
-    config = {
-        "home": str(tmp_path_factory.mktemp("home")),
-        "local": {"enabled": False},
-        "providers": {"up": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}},
-        "routes": {"m": {"retries": 0, "deployments": [{"provider": "up", "model": "up", "api": "chat"}]}},
-        "documents": {"answer_model": "m"},
-    }
-    with WyeServer(config) as server:
+    with WyeServer(configured(tmp_path_factory.mktemp("home"), upstream)) as server:
         yield server
 
 
