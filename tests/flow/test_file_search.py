@@ -322,6 +322,22 @@ def test_a_tool_that_cannot_be_run_is_refused(asked: Asked, tool: Said, said: st
     assert asked.heard() == []
 
 
+def test_anybody_elses_store_is_not_found(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked.server.app.pipeline.auth, "principal", lambda headers: "you")
+    with pytest.raises(NotFoundError, match=f"Vector store '{asked.store}' not found"):
+        asked.ask()
+    assert asked.heard() == []
+
+
+@pytest.mark.parametrize(("depth", "said"), [(200, "8 levels"), (10_000, "nested too deeply")])
+def test_filters_without_end_are_refused(asked: Asked, depth: int, said: str) -> None:
+    filters = '{"type":"and","filters":[' * depth + "1" + "]}" * depth
+    tool = f'{{"type":"file_search","vector_store_ids":["{asked.store}"],"filters":{filters}}}'
+    body = f'{{"model":"chat","input":"?","tools":[{tool}]}}'.encode()
+    status, _, answer = wire.call(asked.server.url, "/v1/responses", body)
+    assert (status, said in json.loads(answer)["error"]["message"]) == (400, True), answer
+
+
 def test_another_tool_of_that_name_is_another_tool(asked: Asked) -> None:
     asked.upstream.script = lambda request: chat_says(request.json(), text=ANSWER)
     own = {"type": "function", "name": "file_search", "parameters": {"type": "object"}}

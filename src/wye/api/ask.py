@@ -24,6 +24,7 @@ from wye.kernel.json import JsonObject, as_list, decode_body, encode
 from wye.knowledge.answer import Answer, Answerer
 from wye.knowledge.library import Library
 from wye.knowledge.on_demand import LibraryOnDemand
+from wye.knowledge.vector_stores import demand_open
 from wye.ports.store import StoredDocument
 
 _MAX_BODY = 1024 * 1024
@@ -84,8 +85,9 @@ class AskPages:
             found = await library.store.collections.get(principal, collection)
             if found is None:
                 raise NotFound(f"Collection '{collection[:100]}' not found", param="collection")
-            documents = [member.document for member in await library.store.collections.members(found.id)]
-            documents = [document for document in documents if document.status == "ready"]
+            demand_open(found)
+            members = await library.store.collections.members(found.id)
+            documents = [member.document for member in members if member.status == "completed"]
             if not documents:
                 raise Conflict(f"No document of collection '{collection[:100]}' is ready", param="collection")
             return documents[:_MAX_DOCUMENTS]

@@ -129,6 +129,22 @@ def test_a_search_finds_passages(openai: OpenAI, files: dict[str, str]) -> None:
     assert openai.vector_stores.search(store, query="river", ranking_options=strict).data == []
 
 
+def test_a_store_is_asked_as_a_collection(server: WyeServer, openai: OpenAI, files: dict[str, str]) -> None:
+    store = openai.vector_stores.create(name="asked").id
+    assert asked(server, store)[0] == 409, "nothing in it is read"
+    for file_id in files.values():
+        openai.vector_stores.files.create_and_poll(file_id, vector_store_id=store, poll_interval_ms=20)
+    for name in (store, "asked"):
+        status, answer = asked(server, name)
+        assert (status, answer["citations"][0]["filename"]) == (200, "severn.md")
+
+
+def asked(server: WyeServer, collection: str) -> tuple[int, Any]:
+    body = {"question": "Which is the longest river?", "collection": collection, "stream": False}
+    status, _, said = wire.call(server.url, "/api/v1/ask", body, headers={"authorization": "Bearer me"})
+    return status, json.loads(said)
+
+
 def test_a_file_goes_into_a_store_and_out(openai: OpenAI, files: dict[str, str]) -> None:
     store, file_id = openai.vector_stores.create().id, files["wye.md"]
     added = openai.vector_stores.files.create_and_poll(
@@ -297,7 +313,7 @@ def test_what_cannot_be_done_is_refused(
     assert path or [store.id for store in openai.vector_stores.list()] == before
 
 
-def test_a_store_that_nobody_uses_expires(home: Path, openai: OpenAI, files: dict[str, str]) -> None:
+def test_a_store_that_nobody_uses_expires(server: WyeServer, home: Path, openai: OpenAI, files: dict[str, str]) -> None:
     store = openai.vector_stores.create(expires_after={"anchor": "last_active_at", "days": 1}).id
     openai.vector_stores.search(store, query="x")
     with closing(sqlite3.connect(home / "wye.db")) as database, database:
@@ -307,5 +323,6 @@ def test_a_store_that_nobody_uses_expires(home: Path, openai: OpenAI, files: dic
         openai.vector_stores.search(store, query="x")
     with pytest.raises(BadRequestError, match="has expired"):
         openai.vector_stores.files.create(store, file_id=files["wye.md"])
+    assert asked(server, store)[0] == 400
     openai.vector_stores.update(store, expires_after={"anchor": "last_active_at", "days": 9})
     assert openai.vector_stores.search(store, query="x").data == []

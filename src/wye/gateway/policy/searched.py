@@ -24,7 +24,7 @@ async def searched(exchange: Exchange, route: Route, searches: FileSearches) -> 
     native = [d for d in route.deployments if d.provider.passthrough and d.speaks(exchange.dialect) is exchange.dialect]
     panel = await searches.panel(exchange.principal, tools, demanded=not native)
     if panel is None:
-        return route.only(native)
+        return route if len(native) == len(route.deployments) else route.only(native)
     if route.panel is not None:
         raise BadRequest(f"'{route.name[:200]}' stands for several models: {_TOOL} is for a single one", param="tools")
     return Route(route.name, [], route.strict, panel=panel, asks=route)
