@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.caller import Caller, caller_of
@@ -25,7 +26,7 @@ from wye.api.edge import (
     wants_trace,
     with_losses,
 )
-from wye.api.ingress import Asked, asked, read_counted
+from wye.api.ingress import Asked, asked, asked_plainly, read_counted
 from wye.dialects.dialect import SSE, Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
@@ -69,6 +70,11 @@ class App:
         else:
             await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
+    def direct(self, caller: Caller, method: bytes, target: bytes) -> Coroutine[Any, Any, None] | None:
+        """What serves a caller of a hot route, whose path is all that there is to its target: see `caller.Direct`."""
+        found = asked_plainly(target) if method == b"POST" else None
+        return self._serve(caller, found) if found is not None else None
+
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] == "POST":
             try:
@@ -77,13 +83,14 @@ class App:
                 caller = caller_of(scope, receive, send)
                 return send_error(caller, error, self._plain, request_id_of(caller.headers), b"")
             if found is not None:
-                return self._serve(scope, caller_of(scope, receive, send), found)
+                return self._serve(caller_of(scope, receive, send), found, scope)
         path = _plain_path(scope)
         if path != scope["path"]:
             return self._answer({**scope, "path": path, "root_path": ""}, receive, send)
         return self._pages(scope, receive, send)
 
-    async def _serve(self, scope: Scope, caller: Caller, found: Asked) -> None:
+    async def _serve(self, caller: Caller, found: Asked, scope: Scope | None = None) -> None:
+        """`scope` is needed where a request may be signed."""
         headers, auth = caller.headers, self.pipeline.auth
         request_id = request_id_of(headers)
         dialect = found.answer_dialect or found.dialect
@@ -91,6 +98,7 @@ class App:
         begun = False
         try:
             if found.signed:
+                assert scope is not None, "a path that tells more than its route is read from a scope"
                 body, principal = await self._signed_body(scope, caller)
             else:
                 principal = auth.known(headers) or await auth.identify(headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from wye.api.asgi import Message, Receive, Scope, Send
@@ -40,6 +40,10 @@ class Caller(Protocol):
         """More of the answer's body. False: await `drained` before saying more."""
         ...
 
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer: `begin`, `say` and `end` in one."""
+        ...
+
     async def drained(self) -> None:
         """Until the caller has taken most of what was said."""
         ...
@@ -47,6 +51,11 @@ class Caller(Protocol):
     async def end(self) -> None:
         """The answer is complete. This and `drained` raise OSError when the server says by it that the caller left."""
         ...
+
+
+Direct = Callable[[Caller, bytes, bytes], Coroutine[Any, Any, None] | None]
+"""What an application that has a method `direct` makes of a caller, its method and its target (path and query): what
+serves it, or None when that takes ASGI's words."""
 
 
 def caller_of(scope: Scope, receive: Receive, send: Send) -> Caller:
@@ -109,6 +118,11 @@ class AsgiCaller:
     def say(self, data: bytes) -> bool:
         self._unsent.append({"type": "http.response.body", "body": data, "more_body": True})
         return False
+
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        self.begin(status, lines, len(body))
+        self.say(body)
+        await self.end()
 
     async def drained(self) -> None:
         unsent, self._unsent = self._unsent, []

@@ -65,6 +65,14 @@ _BY_VERB: dict[bytes, HotRoute] = {
 }
 
 
+_BY_TARGET = {path.encode(): asked for path, asked in _BY_PATH.items()}
+
+
+def asked_plainly(target: bytes) -> Asked | None:
+    """The same as `asked` for a path of the table without anything more; None for all others."""
+    return _BY_TARGET.get(target)
+
+
 def asked(scope: Scope) -> Asked | None:
     """What a POST asks for; None when its path is not on the data path.
 

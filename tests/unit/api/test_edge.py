@@ -103,10 +103,8 @@ async def test_a_caller_that_leaves_before_its_body_is_complete_gets_no_answer(m
 def test_a_body_that_has_come_is_not_waited_for(
     pieces: list[bytes], whole: bool, headers: dict[bytes, bytes], body: bytes | None
 ) -> None:
-    call = Call(cast(Any, None), {"method": "POST"}, headers, keep_alive=True)
-    call.on_body(pieces)
-    if whole:
-        call.on_whole()
+    call = Call(cast(Any, None), b"POST", b"/", "1.1", headers, keep_alive=True)
+    (call.on_whole if whole else call.on_body)(pieces)
     assert body_at_once(call, LIMIT) == body
     if body is not None:
         assert body_at_once(call, LIMIT) == b""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from wye.api.asgi import Application, Message, Scope
+from wye.api.caller import DIRECT, Direct
+from wye.api.http.eager import EagerTask
 from wye.ports.transport import HeaderMap
 
 log = logging.getLogger("wye")
@@ -27,10 +29,10 @@ class Carrier(Protocol):
 
     writable: bool
     """Whether the socket takes more at once."""
+    transport: asyncio.Transport
 
+    def scope(self, call: Call) -> Scope: ...
     def date_line(self) -> bytes: ...
-    @property
-    def write(self) -> Callable[[bytes], None]: ...
     async def drained(self) -> None: ...
     def want_body(self) -> None: ...
     def finish(self, call: Call) -> None: ...
@@ -40,59 +42,122 @@ class Carrier(Protocol):
 class Call:
     """Implements `caller.Caller`, and ASGI's `receive` and `send` in the same terms."""
 
-    # Most calls end with most of these as they are: what stays a default of the class costs a call nothing.
-    task: asyncio.Task[None] | None = None
-    """Serves it, once it is its turn."""
-    left = False
-    whole = False
-    """Whether the request's body has come to its end."""
-    begun = False
-    """Whether the head of the answer is said."""
-    ended = False
-    """Whether all of the answer is said."""
-    unread_bytes = 0
-    _cancels = False
-    _received = False
-    _asked = False
-    _chunked = False
-    _unframed = False
-    """Whether the end of the connection is that of the answer."""
-    _owed_bytes = 0
-    _head = b""
-    """Said, but not yet written."""
-    _changed: asyncio.Event | None = None
-    """Set when one who waits should look again."""
+    __slots__ = (
+        "_asked",
+        "_bodiless",
+        "_body",
+        "_cancels",
+        "_carrier",
+        "_changed",
+        "_chunked",
+        "_head",
+        "_owed_bytes",
+        "_received",
+        "_running",
+        "_unframed",
+        "begun",
+        "ended",
+        "headers",
+        "keep_alive",
+        "left",
+        "method",
+        "target",
+        "task",
+        "unread_bytes",
+        "version",
+        "whole",
+    )
 
-    def __init__(self, carrier: Carrier, scope: Scope, headers: HeaderMap, keep_alive: bool) -> None:
+    def __init__(
+        self, carrier: Carrier, method: bytes, target: bytes, version: str, headers: HeaderMap, keep_alive: bool
+    ) -> None:
         self._carrier = carrier
-        self.scope = scope
+        self.method = method
+        self.target = target
+        """The path with the query, as it was sent."""
+        self.version = version
         self.headers = headers
         self.keep_alive = keep_alive
         """Whether another request may follow on the connection."""
+        self.task: asyncio.Task[None] | EagerTask | None = None
+        """Serves it, once it is its turn."""
+        self._running: set[Any] | None = None
+        """Knows the task as long as it runs."""
+        self.left = False
+        self.whole = False
+        """Whether the request's body has come to its end."""
+        self.begun = False
+        """Whether the head of the answer is said."""
+        self.ended = False
+        """Whether all of the answer is said."""
+        self.unread_bytes = 0
+        self._cancels = False
+        self._received = False
+        self._asked = False
+        self._chunked = False
+        self._unframed = False
+        """Whether the end of the connection is that of the answer."""
+        self._owed_bytes = 0
+        self._head = b""
+        """Said, but not yet written."""
+        self._changed: asyncio.Event | None = None
+        """Set when one who waits should look again."""
         self._body: list[bytes] = []
-        self._bodiless = scope["method"] == "HEAD"
+        self._bodiless = method == b"HEAD"
 
-    async def run(self, application: Application, running: set[asyncio.Task[Any]]) -> None:
+    def start(self, application: Application, direct: Direct | None, running: set[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        work = direct(self, self.method, self.target) if direct is not None else None
+        self._running = running
+        if work is None:
+            self.task = task = loop.create_task(self._run(application))
+            running.add(task)
+        else:
+            self.task = task = EagerTask(work, loop, self._over)
+            running.add(task)
+            task.start()
+
+    async def _run(self, application: Application) -> None:
+        scope = self._carrier.scope(self)
+        scope["extensions"] = {DIRECT: self}
         try:
-            await application(self.scope, self.receive, self.send)
-            if not self.ended and not self.left:
-                log.error("%s %s got no complete answer", self.scope["method"], self.scope["path"])
-        except asyncio.CancelledError:
-            if not self.ended:
-                self._fail(503)
+            await application(scope, self.receive, self.send)
+        except asyncio.CancelledError as error:
+            self._over(error)
             raise
-        except Exception:  # the last edge: nobody above would tell
-            # To speak to a caller who left is no fault.
-            level = logging.DEBUG if self.left else logging.ERROR
-            log.log(level, "%s %s failed", self.scope["method"], self.scope["path"], exc_info=True)
+        except Exception as error:  # the last edge: nobody above would tell
+            self._over(error)
+        else:
+            self._over(None)
         finally:
-            if not self.ended:
-                self._fail(500)
             # Circles would outlive the request, until a collector comes for them.
-            self.scope.pop("extensions", None)
-            if self.task is not None:
-                running.discard(self.task)
-                self.task = None
+            scope.pop("extensions", None)
+
+    def _over(self, error: BaseException | None) -> None:
+        if not self.ended:
+            self._give_up(error)
+        elif error is not None and not isinstance(error, asyncio.CancelledError):
+            self._complain(error)
+        if self._running is not None:
+            self._running.discard(self.task)
+        self.task = None
+
+    def _give_up(self, error: BaseException | None) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._fail(503)
+            return
+        if error is not None:
+            self._complain(error)
+        elif not self.left:
+            log.error("%s got no complete answer", self)
+        self._fail(500)
+
+    def _complain(self, error: BaseException) -> None:
+        # To speak to a caller who left is no fault.
+        log.log(logging.DEBUG if self.left else logging.ERROR, "%s failed", self, exc_info=error)
+
+    def __str__(self) -> str:
+        return f"{self.method.decode()} {self.target.partition(b'?')[0].decode('ascii', 'replace')}"
 
     def _fail(self, status: int) -> None:
         if self.left:
@@ -119,9 +184,13 @@ class Call:
             self.unread_bytes += sum(map(len, pieces))
             self._wake()
 
-    def on_whole(self) -> None:
+    def on_whole(self, pieces: list[bytes]) -> None:
+        """With the last of its body."""
         self.whole = True
-        self._wake()
+        if pieces:
+            self.on_body(pieces)
+        else:
+            self._wake()
 
     def on_lost(self) -> None:
         if not self.ended:
@@ -174,7 +243,7 @@ class Call:
             if not self._bodiless:
                 self._owed_bytes = length
         elif not self._bodiless:
-            if self.scope["http_version"] == "1.0":
+            if self.version == "1.0":
                 self.keep_alive = False
                 self._unframed = True
             else:
@@ -182,7 +251,7 @@ class Call:
                 lines += b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
             lines += b"connection: close\r\n"
-        elif self.scope["http_version"] == "1.0":
+        elif self.version == "1.0":
             lines += b"connection: keep-alive\r\n"
         status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         # Written with the first of the body: what comes at once, the caller need not ask its socket for twice.
@@ -199,7 +268,7 @@ class Call:
             if self._head:
                 self._write(data)
             else:
-                self._carrier.write(data)
+                self._carrier.transport.write(data)
         elif self._head and not self.left:
             self._write(b"")
         return self._carrier.writable
@@ -209,8 +278,13 @@ class Call:
         if head and len(data) < _JOIN_BELOW_BYTES:
             data = head + data
         elif head:
-            self._carrier.write(head)
-        self._carrier.write(data)
+            self._carrier.transport.write(head)
+        self._carrier.transport.write(data)
+
+    async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        self.begin(status, lines, len(body))
+        self.say(body)
+        self.complete()
 
     async def drained(self) -> None:
         await self._carrier.drained()
@@ -229,7 +303,7 @@ class Call:
             self._write(b"")
         if self._owed_bytes:
             # A caller that counts must not take the next answer for a part of this one.
-            log.error("%s %s: the answer is shorter than it said", self.scope["method"], self.scope["path"])
+            log.error("%s: the answer is shorter than it said", self)
             self._carrier.abort()
             return
         self._body.clear()
@@ -283,11 +357,11 @@ class Call:
         if not self._asked and not self.begun:
             self._asked = True
             if self._waits():
-                self._carrier.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._carrier.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _waits(self) -> bool:
         expected = self.headers.get(b"expect", b"")
-        return expected.lower() == b"100-continue" and self.scope["http_version"] != "1.0"
+        return expected.lower() == b"100-continue" and self.version != "1.0"
 
     async def _wait(self) -> None:
         if self._changed is None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
 from math import inf
 from typing import Any, cast
 from urllib.parse import unquote
@@ -16,9 +15,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from wye.api.asgi import Application, Scope
-from wye.api.caller import DIRECT
+from wye.api.caller import Direct
 from wye.api.http.call import Call
-from wye.ports.transport import Headers
 
 log = logging.getLogger("wye")
 
@@ -56,32 +54,41 @@ class Refused(HttpParserError):
 class Connection(asyncio.Protocol):
     """uvicorn makes one for each connection it accepts, and calls `shutdown` on all of them when it ends."""
 
-    # Defaults of the class: see Call.
-    writable = True
-    _scheme = "http"
-    _peer: tuple[str, int] | None = None
-    _authority: tuple[str, int | None] | None = None
-    _url = b""
-    _bare_bytes = 0
-    """That came one after another without any of a body: of a head, of trailers."""
-    _without_upgrade = b""
-    """The head of a request that offers another protocol, as it is without the offer."""
-    _incoming: Call | None = None
-    """The request whose body is coming in."""
-    _call: Call | None = None
-    """The request that is being answered."""
-    _paused = False
-    _closing = False
-    _date: Any = None
-    _date_line = b""
-    _drained: asyncio.Event | None = None
-    _deadline = inf
-    """When the caller must have done what is its turn."""
-    _stalled_at = inf
-    """When it must have taken some of what was said."""
-    _unsent_bytes = 0
-    _timer: asyncio.TimerHandle | None = None
-    _timer_at = inf
+    __slots__ = (
+        "_application",
+        "_authority",
+        "_bare_bytes",
+        "_call",
+        "_closing",
+        "_date",
+        "_date_line",
+        "_deadline",
+        "_direct",
+        "_drained",
+        "_headers",
+        "_incoming",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_peer",
+        "_pieces",
+        "_queue",
+        "_root_path",
+        "_scheme",
+        "_stalled_at",
+        "_state",
+        "_timer",
+        "_timer_at",
+        "_unsent_bytes",
+        "_unstarted",
+        "_url",
+        "_values",
+        "_without_upgrade",
+        "on_body",
+        "on_url",
+        "transport",
+        "writable",
+    )
 
     def __init__(
         self,
@@ -91,25 +98,52 @@ class Connection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._application = cast(Application, config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
+        self._direct: Direct | None = getattr(self._application, "direct", None)
         self._root_path = config.root_path
         self._state = server_state
         self._values = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._transport: asyncio.Transport
-        self.write: Callable[[bytes], None]
+        self.transport: asyncio.Transport
+        self.writable = True
+        self._scheme = "http"
+        self._peer: tuple[str, int] | None = None
+        self._authority: tuple[str, int | None] | None = None
+        self._bare_bytes = 0
+        """That came one after another without any of a body: of a head, of trailers."""
+        self._without_upgrade = b""
+        """The head of a request that offers another protocol, as it is without the offer."""
+        self._incoming: Call | None = None
+        """The request whose body is coming in."""
+        self._call: Call | None = None
+        """The request that is being answered."""
+        self._unstarted = False
+        """Whether the parser has just found it: it must be through with what came before the answer begins."""
+        self._queue: deque[Call] = deque()
+        """Requests sent before the one before them was answered."""
+        self._paused = False
+        self._closing = False
+        self._date: Any = None
+        self._date_line = b""
+        self._drained: asyncio.Event | None = None
+        self._deadline = inf
+        """When the caller must have done what is its turn."""
+        self._stalled_at = inf
+        """When it must have taken some of what was said."""
+        self._unsent_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
         self._headers: dict[bytes, bytes] = {}
-        # Filled by the parser itself: no Python frame for each piece of a body.
+        # Filled by the parser itself: no Python frame for each piece.
+        self._url: list[bytes] = []
+        self.on_url = self._url.append
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         self._parser = HttpRequestParser(self)
-        self._queue: deque[Call] = deque()
-        """Requests sent before the one before them was answered."""
 
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
-        self.write = self._transport.write
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from asyncio's
         self._state.connections.add(cast(Any, self))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._peer = _address(transport.get_extra_info("peername"))
@@ -134,25 +168,29 @@ class Connection(asyncio.Protocol):
             self.data_received(head + data[upgrade.args[0] :])
             return
         except HttpParserError as error:
+            if self._unstarted:
+                self._start()
             self._refuse(*self._explained(error, data))
             return
         call = self._incoming
-        if call is None:
-            if self._call is None and self._bare_bytes == len(data):
-                self._within(HEAD_S)
-            return
-        if self._pieces:
-            self._bare_bytes = 0
-            self._take_body(call)
-        elif in_body:
-            self._bare_bytes += len(data)
-            if self._bare_bytes > MAX_HEAD_BYTES:
-                self._refuse(431, f"The request goes on for {MAX_HEAD_BYTES} bytes without a body")
-                return
-        if call.unread_bytes > MAX_UNREAD_BYTES:
-            self._pause()
-        elif not call.ended and not self._paused:
-            self._within(BODY_S)
+        if call is not None:
+            if self._pieces:
+                self._bare_bytes = 0
+                call.on_body(self._pieces)
+                self._pieces.clear()
+            elif in_body:
+                self._bare_bytes += len(data)
+                if self._bare_bytes > MAX_HEAD_BYTES:
+                    self._refuse(431, f"The request goes on for {MAX_HEAD_BYTES} bytes without a body")
+                    return
+            if call.unread_bytes > MAX_UNREAD_BYTES:
+                self._pause()
+            elif not call.ended and not self._paused:
+                self._within(BODY_S)
+        elif self._call is None and self._bare_bytes == len(data):
+            self._within(HEAD_S)
+        if self._unstarted:
+            self._start()
 
     def _take_in_parts(self, data: bytes) -> None:
         """Only so can a head that is too long be told from a short one with much body behind it."""
@@ -194,9 +232,6 @@ class Connection(asyncio.Protocol):
 
     # What the parser finds. An exception here stops it.
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         headers = self._headers
@@ -208,7 +243,9 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        headers = self._headers
+        headers, self._headers = self._headers, {}
+        target = b"".join(self._url)
+        self._url.clear()
         method = parser.get_method()
         version = parser.get_http_version()
         if version == "1.1":
@@ -226,22 +263,17 @@ class Connection(asyncio.Protocol):
                 raise Refused(501, "This is no proxy: CONNECT is not understood")
             del headers[b"upgrade"]
             lines = b"".join(b"%b: %b\r\n" % line for line in headers.items())
-            self._without_upgrade = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self._url, version.encode(), lines)
-            self._headers = {}
-            self._url = b""
+            self._without_upgrade = b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), lines)
             return
-        if not self._url.startswith(b"/"):  # https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
-            whole = _WITH_HOST.match(self._url)
+        if not target.startswith(b"/"):  # https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+            whole = _WITH_HOST.match(target)
             if whole is not None:
                 headers[b"host"] = whole[1]
-            self._url = b"/" + (whole[2] if whole is not None else b"")
-        scope = self._scope(method.decode("ascii"), version, list(headers.items()))
-        self._headers = {}
-        self._url = b""
-        self._incoming = call = Call(self, scope, headers, parser.should_keep_alive())
-        scope["extensions"] = {DIRECT: call}
+            target = b"/" + (whole[2] if whole is not None else b"")
+        self._incoming = call = Call(self, method, target, version, headers, parser.should_keep_alive())
         if self._call is None:
-            self._begin(call)
+            self._call = call
+            self._unstarted = True
         elif len(self._queue) < MAX_WAITING:
             self._queue.append(call)
             self._pause()
@@ -249,23 +281,38 @@ class Connection(asyncio.Protocol):
             raise Refused(400, f"More than {MAX_WAITING} requests that did not wait for their answers")
 
     def on_message_complete(self) -> None:
-        call, self._incoming = self._incoming, None
+        call = self._incoming
+        self._incoming = None
         self._bare_bytes = 0
         self._deadline = inf
         if self._headers:
             self._headers = {}  # trailers: they are not of the next request
         if call is not None:
-            self._take_body(call)
-            call.on_whole()
+            call.on_whole(self._pieces)
+            self._pieces.clear()
             if call.ended:
                 self._next(call)
 
-    def _take_body(self, call: Call) -> None:
-        if self._pieces:
-            call.on_body(self._pieces)
-            self._pieces.clear()
-
     # What a call asks for: `call.Carrier`.
+
+    def scope(self, call: Call) -> Scope:
+        raw_path, _, query = call.target.partition(b"?")
+        path = raw_path.decode("ascii", "replace")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": call.version,
+            "server": self._authority,
+            "client": self._peer,
+            "scheme": self._scheme,
+            "method": call.method.decode("ascii"),
+            "root_path": self._root_path,
+            "path": self._root_path + (unquote(path) if "%" in path else path),
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": list(call.headers.items()),
+            "state": self._values.copy(),
+        }
 
     def date_line(self) -> bytes:
         lines = self._state.default_headers
@@ -292,14 +339,14 @@ class Connection(asyncio.Protocol):
             return
         # What is left of its body is read and forgotten: to close on it would take back the answer too.
         # https://www.rfc-editor.org/rfc/rfc9112#section-9.6-9
-        if not call.keep_alive and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if not call.keep_alive and self.transport.can_write_eof():
+            self.transport.write_eof()
         self._within(LINGER_S)
         self._resume()
 
     def abort(self) -> None:
         self._lose()
-        self._transport.abort()
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """uvicorn ends: what is being answered may be answered to its end, and then the connection is closed."""
@@ -316,8 +363,8 @@ class Connection(asyncio.Protocol):
         if not call.keep_alive:
             self._close()
         elif self._queue:
-            following = self._queue.popleft()
-            self._begin(following)
+            self._call = following = self._queue.popleft()
+            self._loop.call_soon(self._start)
             if following.whole:
                 self._deadline = inf
             else:
@@ -327,31 +374,11 @@ class Connection(asyncio.Protocol):
         else:
             self._within(HEAD_S if self._bare_bytes else KEEP_ALIVE_S)
 
-    def _scope(self, method: str, version: str, headers: Headers) -> Scope:
-        raw_path, _, query = self._url.partition(b"?")
-        path = raw_path.decode("ascii", "replace")
-        return {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "server": self._authority,
-            "client": self._peer,
-            "scheme": self._scheme,
-            "method": method,
-            "root_path": self._root_path,
-            "path": self._root_path + (unquote(path) if "%" in path else path),
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": headers,
-            "state": self._values.copy(),
-        }
-
-    def _begin(self, call: Call) -> None:
-        self._call = call
-        self._state.total_requests += 1
-        running = self._state.tasks
-        call.task = task = self._loop.create_task(call.run(self._application, running))
-        running.add(task)
+    def _start(self) -> None:
+        self._unstarted = False
+        if self._call is not None:
+            self._state.total_requests += 1
+            self._call.start(self._application, self._direct, self._state.tasks)
 
     def _refuse(self, status: int, reason: str) -> None:
         """What came is no request: say so, unless answers are under way, and take no more."""
@@ -371,7 +398,7 @@ class Connection(asyncio.Protocol):
             if call is not None:
                 call.on_lost()
             # Never whole: whatever else comes is read and forgotten for a while.
-            self._call = refusal = Call(self, self._scope("GET", "1.1", []), {}, keep_alive=False)
+            self._call = refusal = Call(self, b"GET", b"/", "1.1", {}, keep_alive=False)
             refusal.refuse(status, reason)
 
     def _explained(self, error: HttpParserError, data: bytes) -> tuple[int, str]:
@@ -387,9 +414,9 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         """Say what is left to say, and end."""
         self._closing = True
-        if self._transport.get_write_buffer_size():
+        if self.transport.get_write_buffer_size():
             self._watch()
-        self._transport.close()
+        self.transport.close()
 
     def _lose(self) -> None:
         """Nobody is there to speak to."""
@@ -406,12 +433,12 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         if not self._paused:
             self._paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def _within(self, seconds: float) -> None:
         """The connection ends unless the caller does its part in time. The timer is moved only when it fires."""
@@ -421,7 +448,7 @@ class Connection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """The connection ends when nothing of what was said is taken for long."""
-        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
         self._stalled_at = stalled_at = self._loop.time() + STALLED_S
         if stalled_at < self._timer_at:
             self._arm(stalled_at)
@@ -437,7 +464,7 @@ class Connection(asyncio.Protocol):
         self._timer_at = inf
         now = self._loop.time() + _TIMER_RESOLUTION_S
         if now >= self._stalled_at:
-            if self._transport.get_write_buffer_size() >= self._unsent_bytes:
+            if self.transport.get_write_buffer_size() >= self._unsent_bytes:
                 self.abort()
                 return
             self._watch()

@@ -66,6 +66,7 @@ class HttpReply(Wakeup):
         self._asyncio_future_blocking = True
         try:
             yield self
+            self.result()
         except asyncio.CancelledError:
             self._carrier.leave(self)
             raise

@@ -59,5 +59,4 @@ class Wakeup:
 
     def result(self) -> None:
         if self._cancelled:
-            self._cancelled = False
             raise asyncio.CancelledError

@@ -7,13 +7,13 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from uvicorn.server import ServerState
 
-from wye.api.asgi import Application
+from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.http.connection import Connection
 from wye.api.http.server import make_server
 
@@ -25,6 +25,19 @@ def post(body: bytes, *lines: bytes, length: int | None = None, path: bytes = b"
     """`length` is what the head says of the body, where that is not so."""
     head = [b"POST %b HTTP/1.1" % path, b"host: wye", b"content-length: %d" % (len(body) if length is None else length)]
     return b"\r\n".join([*head, *lines, b"", body])
+
+
+class Directly:
+    """An application that needs no ASGI: `serve` answers whoever asks."""
+
+    def __init__(self, serve: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self.serve = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("nobody asked it by ASGI's messages")
+
+    def direct(self, caller: Any, method: bytes, target: bytes) -> Coroutine[Any, Any, None]:
+        return self.serve(caller)
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from wye.api.asgi import Receive, Scope, Send
 from wye.api.caller import caller_of
 
-from .socket_pair import CHUNKED, GET, Caller, post, serving, until
+from .socket_pair import CHUNKED, GET, Caller, Directly, post, serving, until
 
 Way = Callable[[Caller], None]
 
@@ -35,7 +36,9 @@ class Working:
         self.steps: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = caller_of(scope, receive, send)
+        await self.serve(caller_of(scope, receive, send))
+
+    async def serve(self, caller: Any) -> None:
         while (body := await caller.read()) != b"":
             if body is None:
                 self.steps.append("left in the body")
@@ -63,9 +66,10 @@ class Working:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("begin", [False, True], ids=["before the answer", "within the answer"])
-async def test_work_ends_when_its_caller_leaves(way: Way, begin: bool):
+@pytest.mark.parametrize("direct", [False, True], ids=["asgi", "direct"])
+async def test_work_ends_when_its_caller_leaves(way: Way, begin: bool, direct: bool):
     working = Working(begin=begin)
-    async with serving(working) as served:
+    async with serving(Directly(working.serve) if direct else working) as served:
         caller = await served.call()
         caller.say(post(b"hello"))
         await until(lambda: working.steps == ["works"])
@@ -225,3 +229,34 @@ async def test_one_who_left_while_much_was_to_be_said_wakes_the_one_who_says_it(
         caller.reset()
         await until(lambda: bool(woken))
     assert woken == [True]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["says nothing", "fails"])
+async def test_direct_work_without_an_answer_is_a_500_and_complained_of(fails: bool, caplog: pytest.LogCaptureFixture):
+    async def serve(caller: Any) -> None:
+        await caller.read()
+        if fails:
+            raise ValueError("wrong")
+
+    async with serving(Directly(serve)) as served:
+        caller = await served.call()
+        assert (await caller.ask(post(b"hello"))).status == 500
+        await caller.gone()
+    (record,) = caplog.records
+    assert record.getMessage() == ("POST / failed" if fails else "POST / got no complete answer")
+
+
+async def test_direct_requests_sent_ahead_are_answered_one_after_another():
+    order: list[bytes] = []
+
+    async def serve(caller: Any) -> None:
+        body = await caller.read()
+        order.append(body)
+        await asyncio.sleep(0.01 if body == b"one" else 0)
+        await caller.answer(200, b"", body)
+
+    async with serving(Directly(serve)) as served:
+        caller = await served.call()
+        caller.say(post(b"one") + post(b"two"), post(b"three"))
+        assert [(await caller.answer()).body for _ in range(3)] == [b"one", b"two", b"three"]
+    assert order == [b"one", b"two", b"three"]

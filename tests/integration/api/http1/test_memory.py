@@ -6,6 +6,7 @@ import asyncio
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from wye.api.caller import caller_of
 from wye.api.http.call import Call
 from wye.api.http.connection import Connection
 
-from .socket_pair import CHUNKED, GET, Served, post, serving, until
+from .socket_pair import CHUNKED, GET, Directly, Served, post, serving, until
 
 
 @pytest.fixture
@@ -39,6 +40,17 @@ async def direct(scope: Scope, receive: Receive, send: Send) -> None:
     await caller.end()
 
 
+async def serve(caller: Any) -> None:
+    while body := await caller.read():
+        pass
+    caller.cancel_if_left()
+    if body is None:
+        return
+    if caller.target == b"/work":
+        await asyncio.sleep(30)
+    await caller.answer(200, b"", b"hello")
+
+
 async def by_messages(scope: Scope, receive: Receive, send: Send) -> None:
     while (message := await receive())["type"] == "http.request" and message["more_body"]:
         pass
@@ -48,7 +60,7 @@ async def by_messages(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-@pytest.mark.parametrize("application", [direct, by_messages])
+@pytest.mark.parametrize("application", [direct, by_messages, Directly(serve)], ids=["caller", "asgi", "direct"])
 @pytest.mark.usefixtures("no_collector")
 async def test_requests_leave_no_circles(application: Application):
     requests = [GET, post(b"hello"), CHUNKED + b"2\r\nhi\r\n0\r\n\r\n"]
@@ -67,7 +79,7 @@ async def leave_within(served: Served, request: bytes) -> None:
     caller.leave()
 
 
-@pytest.mark.parametrize("application", [direct, by_messages])
+@pytest.mark.parametrize("application", [direct, by_messages, Directly(serve)], ids=["caller", "asgi", "direct"])
 @pytest.mark.parametrize(
     "request_",
     [b"", GET[:10], GET, post(b"he", length=5), post(b"", path=b"/work"), b"nonsense\r\n\r\n"],
