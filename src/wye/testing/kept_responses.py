@@ -21,7 +21,7 @@ from wye.testing.telling import Told
 
 DIALECT = "openai_responses"
 _MOST = 1000
-_ENDS = ("response.completed", "response.incomplete")
+_ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
 class _Kept(msgspec.Struct):
@@ -106,5 +106,5 @@ def _whole(told: Told) -> JsonObject | None:
     said = b"".join(piece for piece in told.pieces if isinstance(piece, bytes))
     if not told.stream:
         return as_object(decode(said))
-    last = next(frame for frame in reversed(parse(said)) if frame.event in _ENDS)
-    return as_object((as_object(decode(last.data)) or {}).get("response"))
+    ends = [frame.data for frame in parse(said) if frame.event in _ENDS]
+    return as_object((as_object(decode(ends[-1])) or {}).get("response")) if ends else None

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from tests import wire
 from wye.kernel.errors import BadRequest
+from wye.testing import kept_responses
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.replies import Call, Rule
 from wye.testing.services import free_port
@@ -200,6 +201,29 @@ def test_responses_are_kept_shown_and_forgotten(stream: bool, gpt: Any) -> None:
         gpt.responses.retrieve(ask("Hi", store=False).id)
     with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
         gpt.get(f"/responses/{second.id}/nothing", cast_to=object)
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "error"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_responses_that_did_not_end_well_are_kept_as_they_were(finish: Any, stream: bool) -> None:
+    with FakeProvider() as provider:
+        provider.when(say="Well", finish=finish)
+        gpt = openai.OpenAI(base_url=f"{provider.url}/v1", api_key="any", max_retries=0)
+        asked: dict[str, Any] = {"model": "gpt-4o", "input": "How?"}
+        made: Any = gpt.responses.create(**asked, stream=True) if stream else [gpt.responses.create(**asked)]
+        *_, last = made
+        last = last.response if stream else last
+        assert last.status != "completed"
+        assert gpt.responses.retrieve(last.id) == last
+
+
+def test_the_latest_responses_alone_are_kept(monkeypatch: pytest.MonkeyPatch, gpt: Any) -> None:
+    monkeypatch.setattr(kept_responses, "_MOST", 2)
+    first, *others = (gpt.responses.create(model="gpt-4o", input="Hi").id for _ in range(3))
+    for kept in others:
+        assert gpt.responses.retrieve(kept).id == kept
+    with pytest.raises(openai.NotFoundError):
+        gpt.responses.retrieve(first)
 
 
 def test_completions_embeddings_and_models(gpt: Any) -> None:
