@@ -283,8 +283,10 @@ class Call:
 
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
         self.begin(status, lines, len(body))
-        self.say(body)
-        self.complete()
+        if not self.left:
+            self._owed_bytes = 0
+            self._write(b"" if self._bodiless else body)
+            self.complete()
 
     async def drained(self) -> None:
         await self._carrier.drained()
