@@ -20,11 +20,17 @@ __all__ = ("fake_provider", "fake_providers")  # also where the installation is 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 MEASURED_GOLDEN = ("test_golden_", "test_odd_values")
+KINDS = {"golden": "unit", "fidelity": "unit", "flow": "integration"}
+"""What the tests of a folder are, where the folder has another name."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the sweeps: hypothesis, what is carried between dialects, recordings, and corpora said in every dialect."""
+    """Mark what each test is, by its folder, and the sweeps: hypothesis, what is carried between dialects, recordings,
+    and corpora said in every dialect."""
     for item in items:
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        if room != "meta":
+            item.add_marker(KINDS.get(room, room))
         folder, name = item.path.parent.name, item.path.name
         swept = folder == "fidelity" or (folder == "golden" and not name.startswith(MEASURED_GOLDEN))
         if swept or getattr(getattr(item, "function", None), "is_hypothesis_test", False):

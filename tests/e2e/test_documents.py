@@ -19,7 +19,7 @@ from wye.catalog.local_models import CARDS
 from wye.engines.weights import LocalWeights
 from wye.testing.server import WyeServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 _PATIENCE_S = 240
 MODEL = "qwen2.5-coder-0.5b"

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from tests import wire
 from tests.e2e.conftest import MODEL, Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 ASK: list[Any] = [{"role": "user", "content": "Count from 1 to 5."}]
 WEATHER_SCHEMA: dict[str, Any] = {

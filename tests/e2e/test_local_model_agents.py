@@ -14,7 +14,7 @@ from tests import wire
 from tests.e2e.conftest import MODEL, Served
 from tests.flow.agents import Agent, MessagesAgent, ResponsesAgent
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 TOOLS: list[Any] = [{"name": name, "description": f"Can {name}."} for name in ("read_file", "run")]
 SCHEMA = {

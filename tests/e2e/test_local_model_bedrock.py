@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from tests import wire
 from tests.e2e.conftest import MODEL, Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 ASK: list[Any] = [{"role": "user", "content": [{"text": "Count from 1 to 5."}]}]
 TURNS: list[Any] = [{"role": "user", "content": "Count from 1 to 5."}]

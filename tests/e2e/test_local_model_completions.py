@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import MODEL, Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 PROMPT = "Count from 1 to 5."
 

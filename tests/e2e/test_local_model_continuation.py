@@ -9,7 +9,7 @@ from tests.flow.streams import hear, question
 from wye.testing.fake import FakeUpstream, event_stream
 from wye.testing.server import WyeServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 SAID = "1, 2, 3, 4, 5, 6, "
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tests.e2e.conftest import MODEL, Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 ASK = "Count from 1 to 5."
 WEATHER: Any = {

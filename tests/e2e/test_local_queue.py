@@ -18,7 +18,7 @@ from tests import wire
 from tests.e2e.conftest import MODEL, QWEN, Served, serve
 from wye.testing.server import WyeServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 ALIAS = "phi-4"
 _TICKS = os.sysconf("SC_CLK_TCK")

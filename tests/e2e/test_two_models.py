@@ -14,7 +14,7 @@ import pytest
 from tests import wire
 from tests.e2e.conftest import MODEL, QWEN, Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires_model]
+pytestmark = [pytest.mark.requires_model]
 
 CALLS = {"critique": range(2, 4), "debate": range(3, 4), "ensemble": range(3, 4), "pipeline": range(2, 3)}
 ASKED: Any = {"messages": [{"role": "user", "content": "Write a sentence about the sea."}], "max_tokens": 10}

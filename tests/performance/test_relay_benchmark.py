@@ -29,8 +29,6 @@ from benchmarks.relay.report import memory_line, report
 from benchmarks.relay.scenarios import SCENARIOS, Scenario
 from benchmarks.relay.wye_gateway import wye
 
-pytestmark = pytest.mark.performance
-
 # Copies bytes between a caller and the upstream; with a third argument it spoils them on the way back.
 PASS_THROUGH = """
 import asyncio, sys

@@ -28,8 +28,6 @@ from wye.canon.parts import Text
 from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
 
-pytestmark = pytest.mark.performance
-
 CHAT = DIALECTS["openai_chat"]
 DIALECTS_THAT_STREAM = streaming()
 TIMES = 8.0

@@ -10,8 +10,6 @@ from rich.console import Console
 
 from wye.cli.steps import Steps
 
-pytestmark = pytest.mark.unit
-
 
 def shown(*told: tuple[str, str, str, str], answered: bool = True, terminal: bool = True) -> list[str]:
     """The lines that stay, of (step, model, state, error)."""

@@ -77,6 +77,12 @@ class WyeProcess:
         threading.Thread(target=self._process.stderr.read, daemon=True).start()  # type: ignore[union-attr]
         return self
 
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -14,8 +14,6 @@ from botocore.config import Config
 
 from tests.flow.panels import INPUT, OUTPUT, serve
 
-pytestmark = pytest.mark.integration
-
 QUESTION = "What is the capital of France?"
 MODES = {"critique": 2, "debate": 3, "ensemble": 3, "pipeline": 2}
 """How many calls each makes with two models, where the critic finds nothing."""

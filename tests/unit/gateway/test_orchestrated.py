@@ -14,8 +14,6 @@ from wye.gateway import orchestrated
 from wye.gateway.orchestrated import GatewayInference, PanelStream
 from wye.kernel.errors import BadAnswer, Overloaded
 
-pytestmark = pytest.mark.unit
-
 Work = Callable[[PanelStream], Coroutine[Any, Any, None]]
 
 

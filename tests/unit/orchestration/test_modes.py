@@ -16,8 +16,6 @@ from wye.orchestration.critique import issues_in
 from wye.orchestration.pipeline import stages_of
 from wye.orchestration.plan import Bounds
 
-pytestmark = pytest.mark.unit
-
 CLEAN = "NO ISSUES FOUND"
 FAULTY = "ISSUES FOUND\n- Lyon is wrong\n- too short"
 

@@ -10,8 +10,6 @@ from wye.kernel.errors import BadRequest, Unprocessable
 from wye.orchestration.panel import ModelPanels
 from wye.orchestration.plan import Bounds, Candidate, Wish, fewest_calls, wish_of_name, wish_of_request
 
-pytestmark = pytest.mark.unit
-
 AT_HAND = [Candidate("big", ["primary"]), Candidate("small", ["fast"]), Candidate("code", ["coder", "primary"])]
 
 

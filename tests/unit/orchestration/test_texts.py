@@ -14,8 +14,6 @@ from wye.orchestration.agreement import agreement, disagreements, mean_agreement
 from wye.orchestration.handoff import Handoff, Section, begin, fit, notes_of, tokens_of
 from wye.orchestration.reasoning import without_reasoning
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("first", "second", "score"),
