@@ -105,8 +105,9 @@ class Call:
         self._body: list[bytes] = []
         self._bodiless = method == b"HEAD"
 
-    def start(self, application: Application, direct: Direct | None, running: set[Any]) -> None:
-        loop = asyncio.get_running_loop()
+    def start(
+        self, application: Application, direct: Direct | None, running: set[Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
         work = direct(self, self.method, self.target) if direct is not None else None
         self._running = running
         if work is None:

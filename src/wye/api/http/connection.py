@@ -378,7 +378,7 @@ class Connection(asyncio.Protocol):
         self._unstarted = False
         if self._call is not None:
             self._state.total_requests += 1
-            self._call.start(self._application, self._direct, self._state.tasks)
+            self._call.start(self._application, self._direct, self._state.tasks, self._loop)
 
     def _refuse(self, status: int, reason: str) -> None:
         """What came is no request: say so, unless answers are under way, and take no more."""

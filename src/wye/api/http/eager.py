@@ -34,7 +34,7 @@ class EagerTask:
         self._cancelling = 0
 
     def start(self) -> None:
-        if asyncio.current_task() is None:
+        if asyncio.current_task(self._loop) is None:
             self._context.run(self._step)
         else:  # a task cannot begin within another one
             self._loop.call_soon(self._step, context=self._context)

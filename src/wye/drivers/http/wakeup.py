@@ -33,7 +33,7 @@ class Wakeup:
         resume = self._resume
         if resume is not None:
             self._resume = None
-            if asyncio.current_task() is None:
+            if asyncio.current_task(self._loop) is None:
                 self._context.run(resume, self)
             else:  # a task cannot go on within another one
                 self._loop.call_soon(resume, self, context=self._context)
