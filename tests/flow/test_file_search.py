@@ -253,6 +253,17 @@ def test_a_filter_and_a_number_bound_what_is_found(asked: Asked) -> None:
     assert asked.heard()[1]["messages"][-1]["content"] == "No passage was found."
 
 
+@pytest.mark.parametrize("river", ["wye", "gwy"])
+def test_a_file_of_two_stores_is_found_by_what_either_says_of_it(asked: Asked, river: str) -> None:
+    other = asked.openai.vector_stores.create().id
+    asked.openai.vector_stores.files.create(other, file_id=asked.file_id, attributes={"river": "gwy"})
+    tool = asked.tool(filters={"type": "eq", "key": "river", "value": river})
+    found = asked.ask(
+        tools=[{**tool, "vector_store_ids": [asked.store, other]}], include=["file_search_call.results"]
+    ).output[0]
+    assert [(result.file_id, result.attributes) for result in found.results] == [(asked.file_id, {"river": river})]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_stores_of_an_upstream_go_through_untouched(asked: Asked, stream: bool) -> None:
     theirs = {"id": "fs_1", "type": "file_search_call", "status": "completed", "queries": ["x"], "results": None}

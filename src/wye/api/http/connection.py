@@ -376,7 +376,8 @@ class Connection(asyncio.Protocol):
 
     def _start(self) -> None:
         self._unstarted = False
-        if self._call is not None:
+        # Its turn came a round ago: meanwhile its connection may have been lost, or it itself refused.
+        if self._call is not None and not self._call.ended:
             self._state.total_requests += 1
             self._call.start(self._application, self._direct, self._state.tasks, self._loop)
 

@@ -135,7 +135,7 @@ class SqlCollections:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return list({row[0]: Source(row[0], row[1], row[2], decode(row[3])) for row in rows}.values())
+        return [Source(row[0], row[1], row[2], decode(row[3])) for row in rows]
 
     async def add_batch(self, batch: Batch) -> None:
         row = {"id": batch.id, "collection_id": batch.collection_id, "created_s": batch.created_s}

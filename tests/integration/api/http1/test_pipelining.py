@@ -113,6 +113,25 @@ async def test_what_came_before_nonsense_is_answered(broken: bytes):
     assert application.begun == ["/0", "/1", "/2"]
 
 
+async def test_a_request_that_breaks_as_its_turn_comes_is_refused_and_not_begun():
+    begun: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"first"})
+        (served_by,) = served.connections
+        served_by.data_received(b"nonsense\r\n")  # in the same round of the loop
+
+    async with serving(application) as served:
+        caller = await served.call()
+        caller.say(GET.replace(b"/", b"/0", 1) + CHUNKED.replace(b"/", b"/1", 1))
+        assert (await caller.answer()).body == b"first"
+        assert (await caller.answer()).status == 400
+        assert await caller.rest() == b""
+    assert begun == ["/0"]
+
+
 async def test_who_asks_for_the_end_gets_it_there():
     application = Numbered(0.01)
     async with serving(application) as served:
