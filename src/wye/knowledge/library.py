@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 
 from wye.kernel import clock
-from wye.kernel.ids import new_id
 from wye.knowledge.ingest import Ingest
 from wye.knowledge.intake import Intake
 from wye.knowledge.retrieve import Retriever
@@ -70,10 +69,16 @@ class Library:
         await self.store.close()
 
     async def read(self, file: StoredFile) -> StoredDocument:
-        """Have a file read. The document's row is there when this returns, and its reading is a job."""
+        """Have a file read: once, whoever else asks for it at the same time. The document's row is there when this
+        returns, and its reading is a job."""
         now = clock.wall_s()
         document = StoredDocument(
-            id=new_id("doc-"), principal=file.principal, file=file, status="uploaded", created_s=now, updated_s=now
+            id=f"doc-{file.id.removeprefix('file-')}",
+            principal=file.principal,
+            file=file,
+            status="uploaded",
+            created_s=now,
+            updated_s=now,
         )
         await self.store.documents.add(document)
         await self._jobs.add(document.id)

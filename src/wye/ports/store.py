@@ -105,7 +105,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 class Documents(Protocol):
     async def add(self, document: StoredDocument) -> None:
-        """Its file must be there."""
+        """Its file must be there. Of two with the same id the first stays as it is."""
         ...
 
     async def get(self, principal: str, document_id: str) -> StoredDocument | None: ...
@@ -285,7 +285,7 @@ class Collections(Protocol):
         ...
 
     async def sources(self, collection_ids: Sequence[str]) -> list[Source]:
-        """What can be asked in these collections: a document once for each that holds it, since each says its own of it."""
+        """What can be asked in these collections: a document once for each that holds it, as that one describes it."""
         ...
 
     async def add_batch(self, batch: Batch) -> None: ...

@@ -182,4 +182,7 @@ async def test_a_document_in_two_collections_is_as_each_of_them_says(store: SqlS
         await made(store, name, created_s=clock.wall_s())
         await store.collections.put(name, {"a": {"from": name}})
     sources = await store.collections.sources(["vs-1", "vs-2"])
-    assert sorted((source.document_id, source.attributes["from"]) for source in sources) == [("a", "vs-1"), ("a", "vs-2")]
+    assert sorted((source.document_id, source.attributes["from"]) for source in sources) == [
+        ("a", "vs-1"),
+        ("a", "vs-2"),
+    ]

@@ -102,6 +102,15 @@ async def test_files_are_listed_by_their_purpose(store: SqlStore) -> None:
     assert [file.id for file in await store.files.list("me", Page(), "vision")] == ["a"]
 
 
+async def test_a_document_is_added_once(store: SqlStore) -> None:
+    document = await kept(store)
+    await store.documents.progress(document.id, 10)
+    await store.documents.add(document)
+    seen = await store.documents.get("me", document.id)
+    assert seen is not None
+    assert (seen.status, seen.progress) == ("processing", 10)
+
+
 async def test_a_document_is_its_owners(store: SqlStore) -> None:
     document = await kept(store, notes=("Page 3 is a scan",), pages=7, status="ready", progress=100)
     assert await store.documents.get("me", "doc-1") == document

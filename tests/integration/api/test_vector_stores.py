@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,16 @@ def test_a_file_goes_into_a_store_and_out(openai: OpenAI, files: dict[str, str])
     with pytest.raises(NotFoundError, match="No file"):
         openai.vector_stores.files.retrieve(file_id, vector_store_id=store)
     assert openai.files.retrieve(file_id).id == file_id
+
+
+def test_a_file_that_comes_several_times_at_once_is_read_once(openai: OpenAI) -> None:
+    stores = [openai.vector_stores.create().id for _ in range(2)]
+    file_id = kept(openai, "usk.md", b"The Usk flows to Newport.")
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(lambda i: openai.vector_stores.files.create(stores[i % 2], file_id=file_id), range(4)))
+    for store in stores:
+        until_read(openai, store)
+        assert [file.id for file in openai.vector_stores.files.list(store)] == [file_id]
 
 
 def test_what_cannot_be_read_fails_with_a_reason(openai: OpenAI) -> None:

@@ -40,7 +40,7 @@ class SqlDocuments:
             "updated_s": document.updated_s,
         }
         async with self._database.write() as connection:
-            await connection.execute(insert(documents).values(row))
+            await connection.execute(self._database.insert(documents).values(row).on_conflict_do_nothing())
 
     async def get(self, principal: str, document_id: str) -> StoredDocument | None:
         return await self._one(select_documents().where(documents.c.id == document_id), principal)
