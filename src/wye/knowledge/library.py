@@ -95,20 +95,26 @@ class Library:
         await self._jobs.remove(document.id)
 
     async def delete_file(self, principal: str, file_id: str) -> StoredFile | None:
-        """With its content and the documents made of it."""
-        file = await self.store.files.delete(principal, file_id)
-        if file is not None:
-            await self.blobs.delete(file.blob)
-        return file
+        """With its content and the documents made of it. Raises BlobsAway, and then nothing is deleted."""
+        file = await self.store.files.get(principal, file_id)
+        return await self._delete(file) if file is not None else None
 
     async def delete_document(self, principal: str, document_id: str) -> StoredDocument | None:
-        """With its file, where that came as a document."""
-        document = await self.store.documents.delete(principal, document_id)
-        if document is not None:
-            await self._jobs.remove(document_id)
-            if document.file.purpose == UPLOADED:
-                await self.delete_file(principal, document.file.id)
+        """With its file, where that came as a document. Raises BlobsAway, and then nothing is deleted."""
+        document = await self.store.documents.get(principal, document_id)
+        if document is None:
+            return None
+        await self._jobs.remove(document_id)
+        if document.file.purpose == UPLOADED:
+            await self._delete(document.file)
+        else:
+            await self.store.documents.delete(principal, document_id)
         return document
+
+    async def _delete(self, file: StoredFile) -> StoredFile | None:
+        # The content first: of one that nothing names any longer nobody would know.
+        await self.blobs.delete(file.blob)
+        return await self.store.files.delete(file.principal, file.id)
 
     async def _read(self) -> None:
         while True:
@@ -127,7 +133,7 @@ class Library:
                     await self._jobs.add(document_id)
                 await self._index_anew()
                 for file in await self.store.files.expired(clock.wall_s(), _TIDIED_AT_ONCE):
-                    await self.delete_file(file.principal, file.id)
+                    await self._delete(file)
                 await asyncio.to_thread(self._sweep)
             except (StoreAway, BlobsAway, OSError) as error:
                 log.debug("not tidied: %s", error)

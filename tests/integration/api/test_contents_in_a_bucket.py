@@ -80,3 +80,24 @@ def test_a_document_waits_for_a_bucket_that_is_away(
         path = f"/api/v1/documents/{upload(server.url, b'The Wye flows to Chepstow.')[1]['document_id']}"
         wire.until(lambda: json.loads(wire.call(server.url, path)[2])["status"] == "ready")
         assert len(refused) == 5
+
+
+@pytest.mark.parametrize("what", ["file", "document"])
+def test_what_cannot_be_deleted_now_can_be_later(what: str, bucket: Bucket, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: FakeRequest) -> FakeAnswer:
+        asked.append(request.method)
+        if asked.count("DELETE") == 1:
+            return FakeAnswer([b"<Error><Code>AccessDenied</Code></Error>"], 403)
+        return FakeAnswer([])
+
+    with (
+        FakeUpstream(answer) as fake,
+        WyeServer(config(tmp_path, bucket, blobs_endpoint_url=fake.url)) as server,
+    ):
+        made = upload(server.url, b"The Wye flows to Chepstow.")[1]
+        path = {"file": f"/v1/files/{made['file_id']}", "document": f"/api/v1/documents/{made['document_id']}"}[what]
+        statuses = [wire.call(server.url, path, None, method)[0] for method in ("DELETE", "GET", "DELETE", "GET")]
+        assert (statuses, asked.count("DELETE")) == ([503, 200, 200, 404], 2)
+        assert json.loads(wire.call(server.url, "/v1/files")[2])["data"] == []
