@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import resource
 import signal
@@ -15,6 +17,8 @@ import pytest
 from wye.drivers.disk import journal as module
 from wye.drivers.disk.journal import DiskJournal
 from wye.ports.ledger import Entry
+
+FDS = Path("/proc/self/fd")
 
 
 def entry(number: int, model: str = "m") -> Entry:
@@ -109,6 +113,18 @@ def test_where_no_page_can_be_made_it_says_so_and_goes_on(tmp_path: Path, monkey
     assert len(files(folder)) == 1
     journal.close()
     assert [one.id for one in left(folder)] == ["3", "4"]
+
+
+def test_a_disk_without_locks_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    journal = DiskJournal(tmp_path)
+    before = len([*FDS.iterdir()])
+    journal.add(entry(1))
+    assert journal.away == "the journal cannot be written: No locks available"
+    assert (files(tmp_path), len([*FDS.iterdir()])) == ([], before)
 
 
 @pytest.fixture

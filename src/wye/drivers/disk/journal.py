@@ -41,8 +41,13 @@ class _Page:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         unseen = self.path.with_suffix(".new")
         fd = os.open(unseen, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        unseen.rename(self.path)  # locked before anybody can find it
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            unseen.rename(self.path)  # locked before anybody can find it
+        except OSError:
+            unseen.unlink(missing_ok=True)
+            os.close(fd)
+            raise
         self.fd = fd
 
     def close(self, *, keep: bool = False) -> None:
