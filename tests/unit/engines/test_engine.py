@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import stat
 import sys
 import threading
@@ -95,7 +94,7 @@ async def make(
     monkeypatch.setattr(
         module, "Supervisor", lambda settings: Supervisor(settings, lambda: [sys.executable, "-S", "-c", code])
     )
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
     made: list[LlamaCppEngine] = []
 
     def engine(**options: Any) -> LlamaCppEngine:
@@ -225,7 +224,7 @@ async def test_why_a_model_does_not_load_is_told_and_kept(make: Any, name: str) 
 
 async def test_without_the_optional_part_it_says_how_to_install_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'wye\[local\]'") as refused:
         await engine.load("good")
     assert isinstance(refused.value, OperatorError)

@@ -114,7 +114,7 @@ async def test_files_that_are_not_here_are_named_with_what_brings_them(engine: O
 
 
 async def test_without_the_extra_its_install_line_is_told(engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"wye\[local\]"):
         await engine.embed(BGE, ["a"])
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import itertools
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 
 from wye.catalog.model_card import ModelCard
@@ -200,7 +200,7 @@ class LlamaCppEngine:
 
     def _measure(self, card: ModelCard) -> tuple[Path, int]:
         """The model's file, and the memory that its process will need."""
-        if importlib.util.find_spec("xllamacpp") is None:
+        if find_spec("xllamacpp") is None:
             raise MissingExtra("A local model", "local")
         path = self._weights.locate(card)
         if path is None:

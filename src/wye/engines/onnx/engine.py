@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import array
 import asyncio
-import importlib.util
 import logging
+from importlib.util import find_spec
 
 import msgspec
 
@@ -186,7 +186,7 @@ class OnnxEngine:
             return queue
 
     def _settings(self, card: EncoderCard) -> EncoderSettings:
-        if any(importlib.util.find_spec(name) is None for name in ("onnxruntime", "tokenizers", "numpy")):
+        if any(find_spec(name) is None for name in ("onnxruntime", "tokenizers", "numpy")):
             raise MissingExtra(f"'{card.id}'", "local")
         paths = [self._weights.locate(file) for file in (card.model, card.tokenizer)]
         model, tokenizer = paths
