@@ -201,9 +201,10 @@ def _made(config: Config, state_socket: Path | None, server: str | None) -> tupl
         await library.start()
 
     async def stop() -> None:
+        await library.stop()  # what it asks models for is in the ledger, too
         await admission.stop()
         local = [source.close() for source in (engine, encoders) if source is not None]
-        await asyncio.gather(state.stop(), transport.close(), library.stop(), *local)
+        await asyncio.gather(state.stop(), transport.close(), *local)
         await asyncio.gather(*(told.stop() for told in telemetry))
 
     limit = config.server.body_limit_mb * MiB

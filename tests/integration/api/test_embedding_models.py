@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +211,14 @@ def test_who_makes_no_vectors_is_refused_at_the_start(name: str, said: str) -> N
         wye.create_app({"local": {"enabled": False}, "documents": {"embedding_model": name}})
     assert caught.value.message.startswith("documents.embedding_model is ")
     assert said in caught.value.message
+
+
+def test_a_server_that_ends_writes_down_what_it_has_asked_for_itself(tmp_path: Path) -> None:
+    with Embeddings() as upstream:
+        upstream.script = lambda _: FakeAnswer([], head=False, end="hang")
+        with WyeServer(config(tmp_path, upstream, usage={"ledger": True})) as server:
+            upload(server.url)
+            wire.until(lambda: bool(upstream.requests))
+    with closing(sqlite3.connect(tmp_path / "wye.db")) as database:
+        assert set(database.execute("SELECT principal, status FROM usage")) == {("documents", "failed")}
+    assert list((tmp_path / "journal").iterdir()) == []
