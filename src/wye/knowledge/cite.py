@@ -4,6 +4,7 @@ does not say is found."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -17,7 +18,7 @@ MOST = 5
 _QUOTE = 300
 _SUPPORTS = 0.35
 """Of all that passages share with the answer, what one must share to be cited although the answer does not name it."""
-_MARK = re.compile(r"\[(\d{1,2})\]")
+_MARK = re.compile(r"\[(\d{1,4})\]")
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
 
 
@@ -40,7 +41,8 @@ def cite(answer: str, shown: Sequence[Found], filenames: dict[str, str]) -> list
     """The passages among `shown`, which the answer calls [1], [2] and so on, that say what it says; best first."""
     said = set(telling_words(_MARK.sub("", answer)))
     words = [set(telling_words(found.passage.text)) & said for found in shown]
-    weights = {word: 1 / sum(word in one for one in words) for one in words for word in one}
+    often = Counter(word for one in words for word in one)
+    weights = {word: 1 / count for word, count in often.items()}
     support = [sum(weights[word] for word in one) for one in words]
     named = {int(number) - 1 for number in _MARK.findall(answer)}
     chosen = [

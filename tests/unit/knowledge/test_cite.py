@@ -43,6 +43,11 @@ def test_no_more_than_a_few_are_told() -> None:
     assert len(cite(" ".join(f"word{n} [{n + 1}]" for n in range(9)), many, NAMES)) == 5
 
 
+def test_of_very_many_passages_each_can_be_named() -> None:
+    many = [Found("doc", Passage(number=n, text=f"The river flows to town {n % 7}")) for n in range(3000)]
+    assert [one.number for one in cite("The river flows [100]. To town [2999].", many, NAMES)] == [100, 2999]
+
+
 def test_a_quote_is_always_a_part_of_its_text() -> None:
     long = "a b c. " + "word " * 200
     for text in (long, "\n\n", "…", "no end", *TEXTS):
