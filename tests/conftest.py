@@ -26,13 +26,13 @@ KINDS = {"golden": "unit", "fidelity": "unit", "flow": "integration"}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what each test is, by its folder, and the sweeps: hypothesis, what is carried between dialects, recordings,
-    and corpora said in every dialect."""
+    corpora said in every dialect, and load."""
     for item in items:
         room = item.path.relative_to(ROOT / "tests").parts[0]
         if room != "meta":
             item.add_marker(KINDS.get(room, room))
         folder, name = item.path.parent.name, item.path.name
-        swept = folder == "fidelity" or (folder == "golden" and not name.startswith(MEASURED_GOLDEN))
+        swept = folder in ("fidelity", "performance") or (folder == "golden" and not name.startswith(MEASURED_GOLDEN))
         if swept or getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker("sweep")
 

@@ -17,7 +17,7 @@ from wye.testing.telling import Pace
 
 ANSWER = "4"
 QUESTION = "What is 2+2?"
-CALLS = 2_000
+CALLS = 1_000
 GROWTH_MIB = 100
 LATENCY_S = 0.2
 
