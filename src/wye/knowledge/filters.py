@@ -34,16 +34,16 @@ class Comparison(msgspec.Struct, frozen=True):
     """`eq`, `ne`, `gt`, `gte`, `lt`, `lte`, `in` or `nin`."""
     key: str
     value: Any
-    """A list with `in` and `nin`."""
+    """With `in` and `nin` the set of what `_told_apart` makes of each: a store holds many files."""
 
     def fits(self, attributes: Attributes) -> bool:
         """What is not there, or of another type, equals nothing and comes before and after nothing."""
         held = attributes.get(self.key)
         match self.type:
             case "eq" | "ne":
-                return _same(held, self.value) == (self.type == "eq")
+                return (_told_apart(held) == _told_apart(self.value)) == (self.type == "eq")
             case "in" | "nin":
-                return any(_same(held, value) for value in self.value) == (self.type == "in")
+                return (_told_apart(held) in self.value) == (self.type == "in")
             case _:
                 return _comparable(held, self.value) and _ORDERS[self.type](held, self.value)
 
@@ -91,11 +91,12 @@ class _Decoder:
         if values is None or len(values) > _MAX_VALUES or not all(isinstance(one, Scalar) for one in values):
             what = f"an array of at most {_MAX_VALUES} strings and numbers" if many else "a string, number or boolean"
             raise BadRequest(f"{fields.at('value')} must be {what} with {kind!r}", param=fields.at("value"))
-        return Comparison(kind, key, values if many else wanted)
+        return Comparison(kind, key, frozenset(map(_told_apart, values)) if many else wanted)
 
 
-def _same(held: Scalar | None, value: Scalar) -> bool:
-    return isinstance(held, bool) == isinstance(value, bool) and held == value
+def _told_apart(value: Scalar | None) -> tuple[bool, Scalar | None]:
+    """To Python True is 1."""
+    return isinstance(value, bool), value
 
 
 def _comparable(held: Scalar | None, value: Scalar) -> bool:

@@ -39,6 +39,9 @@ def one(kind: str, key: str, value: Any) -> dict[str, Any]:
         (one("gte", "draft", 0), False),
         (one("in", "region", ["us", "eu"]), True),
         (one("in", "region", []), False),
+        (one("in", "year", ["2025", 2025]), True),
+        (one("in", "draft", [0, "False"]), False),
+        (one("in", "draft", [0, False]), True),
         (one("nin", "region", ["us"]), True),
         (one("nin", "region", ["eu"]), False),
         (one("nin", "nothing", ["eu"]), True),
@@ -49,6 +52,24 @@ def one(kind: str, key: str, value: Any) -> dict[str, Any]:
 )
 def test_a_filter_fits_or_not(asked: dict[str, Any], fits: bool) -> None:
     assert decode_filter(asked, "filters").fits(HELD) is fits
+
+
+class Compared(str):
+    """A text that counts with how many others it is compared."""
+
+    times = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        self.times += 1
+        return str.__eq__(self, other)
+
+
+def test_what_a_file_holds_is_not_compared_with_each_of_many_values() -> None:
+    wanted = decode_filter(one("in", "key", [str(i) for i in range(1000)]), "filters")
+    for held, fits in ((Compared("999"), True), (Compared("none"), False)):
+        assert wanted.fits({"key": held}) is fits
+        assert held.times < 10
 
 
 def nested(depth: int) -> dict[str, Any]:
