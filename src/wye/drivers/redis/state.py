@@ -42,6 +42,10 @@ _log = logging.getLogger("wye")
 _Found = TypeVar("_Found")
 
 
+_AWAY = (RedisError, OSError, RuntimeError)
+"""What its client raises. uvloop raises RuntimeError where a connection is closed under a write."""
+
+
 class RedisState:
     """Implements `ports.state.State`. `url` is `redis://`, `rediss://` or `unix://`, as redis-py takes it."""
 
@@ -129,7 +133,7 @@ class RedisState:
         """Never fails: a server that is away may come."""
         try:
             await self._client.ping()
-        except (RedisError, OSError) as error:
+        except _AWAY as error:
             self._lost(error)
         self._listener = asyncio.create_task(self._listen())
 
@@ -144,7 +148,7 @@ class RedisState:
             raise StateAway(self.away)
         try:
             return await work()
-        except (RedisError, OSError) as error:
+        except _AWAY as error:
             raise StateAway(self._lost(error)) from None
 
     def _lost(self, error: Exception) -> str:
@@ -160,7 +164,7 @@ class RedisState:
             await asyncio.sleep(_PROBED_S)
             try:
                 await self._client.ping()
-            except (RedisError, OSError):
+            except _AWAY:
                 continue
             self.away = None
             _log.warning("Redis: the shared state is back")
@@ -174,7 +178,7 @@ class RedisState:
             try:
                 async with self._client.pubsub() as channel:
                     await self._hear(channel)
-            except (RedisError, OSError) as error:
+            except _AWAY as error:
                 self._lost(error)
                 await asyncio.sleep(_PROBED_S)
 

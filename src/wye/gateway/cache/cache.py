@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -28,6 +29,8 @@ from wye.kernel import clock
 from wye.kernel.errors import StreamCut, UpstreamError
 from wye.kernel.json import encode
 from wye.ports.state import State, StateAway
+
+_log = logging.getLogger("wye")
 
 Ask = Callable[[Exchange, Route], Awaitable[Whole | Stream]]
 
@@ -117,6 +120,8 @@ class AnswerCache:
         if isinstance(error, UpstreamError) and live.opened:
             live.hear([Failure(error)])
             error = None
+        if error is not None and live.opened:
+            _log.error("An answer under way broke off", exc_info=error)  # its callers are told no more than that
         live.finish(error)
 
     async def _find(self, key: str, live: Live, exchange: Exchange, route: Route, ttl_s: float | None) -> None:

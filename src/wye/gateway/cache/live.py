@@ -17,7 +17,7 @@ from wye.gateway.cache.control import Status
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Outlet
 from wye.kernel import clock
-from wye.kernel.errors import BadAnswer, WyeError
+from wye.kernel.errors import BadAnswer, StreamCut, WyeError
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of one answer, about: what is longer breaks off."""
@@ -120,6 +120,9 @@ class Listener:
                 if said and not outlet.say(said):
                     await outlet.drained()
             if live.done:
+                if not self._over:
+                    self.failed = True
+                    outlet.say(self.cut(_why(live)))
                 return
             await live.more()
 
@@ -144,6 +147,11 @@ class Listener:
                 self._over = True
             case _:
                 pass
+
+
+def _why(live: Live) -> WyeError:
+    """Why an answer that had begun has no end."""
+    return live.failure if isinstance(live.failure, WyeError) else StreamCut("The answer broke off within Wye")
 
 
 async def begun(live: Live) -> None:
