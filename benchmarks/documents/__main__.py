@@ -27,6 +27,7 @@ TEXT = "the pump of the main line is checked each spring before water flows to h
 WORDS = TEXT.split()
 LINES = 40
 ASKED = 10
+LONGEST_S = 1800
 DELTA = {"index": 0, "delta": {"content": "Yes [1]."}, "finish_reason": "stop"}
 ANSWER = [b"data: %b\n\n" % json.dumps({"id": "c", "choices": [DELTA]}).encode(), b"data: [DONE]\n\n"]
 
@@ -70,6 +71,8 @@ def measure(url: str, pages: int, console: Console) -> Table:
                 extracted_s = time.perf_counter() - began_s
             if known["status"] in ("ready", "failed"):
                 break
+            if time.perf_counter() - began_s > LONGEST_S:
+                raise SystemExit(f"Not read within {LONGEST_S} s: {known}")
             time.sleep(0.1)
     took_s = time.perf_counter() - began_s
     assert known["status"] == "ready", known

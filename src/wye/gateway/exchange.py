@@ -155,3 +155,24 @@ class Stream(Protocol):
     def close(self) -> None:
         """Let the upstream go. Idempotent."""
         ...
+
+
+class ListenedStream:
+    """Another stream, listened to on its way: a `Stream`, once a subclass says how in `relay`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    @property
+    def failed(self) -> bool:
+        return self._stream.failed
+
+    def cut(self, error: WyeError) -> bytes:
+        return self._stream.cut(error)
+
+    def close(self) -> None:
+        self._stream.close()

@@ -13,17 +13,16 @@ from msgspec.structs import replace
 
 from wye.canon.loss import Losses
 from wye.canon.response import ChatResponse
-from wye.canon.usage import Usage
 from wye.dialects.dialect import demand_whole
 from wye.dialects.openai_responses.conversation import continued, items_of, with_ids
 from wye.dialects.registry import DIALECTS
 from wye.gateway.deployment import Deployment, Route
-from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
+from wye.gateway.exchange import Exchange, ListenedStream, Outlet, Stream, Whole
 from wye.gateway.policy.background import Background, is_under_way
 from wye.gateway.policy.kept_responses import KeptResponse, KeptResponses
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
 from wye.kernel import clock
-from wye.kernel.errors import BadRequest, Conflict, NotFound, WyeError
+from wye.kernel.errors import BadRequest, Conflict, NotFound
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, Raw, as_object, decode, decode_answer, encode, split_object
 from wye.kernel.sse import frame, parse, split
@@ -177,21 +176,13 @@ def keeps(exchange: Exchange) -> bool:
     return bytes(exchange.members.get("store", b"true")) != b"false"
 
 
-class KeptStream:
+class KeptStream(ListenedStream):
     """A stream whose last event, which repeats the whole answer, is kept."""
 
     def __init__(self, conversations: Conversations, exchange: Exchange, stream: Stream) -> None:
+        super().__init__(stream)
         self._conversations = conversations
         self._exchange = exchange
-        self._stream = stream
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._stream.usage
-
-    @property
-    def failed(self) -> bool:
-        return self._stream.failed
 
     async def relay(self, outlet: Outlet) -> None:
         last = _LastEvent(outlet, self._exchange.continues)
@@ -201,12 +192,6 @@ class KeptStream:
             # Clients leave as soon as they have heard the end, which cancels this.
             if last.response is not None:
                 await asyncio.shield(self._conversations.keep(self._exchange, last.response))
-
-    def cut(self, error: WyeError) -> bytes:
-        return self._stream.cut(error)
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 class _LastEvent:

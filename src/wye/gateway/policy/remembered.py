@@ -18,9 +18,8 @@ from wye.canon.parts import Text, ToolCall
 from wye.canon.request import ChatRequest
 from wye.canon.request import Message as Said
 from wye.canon.response import ChatResponse
-from wye.canon.usage import Usage
 from wye.dialects.dialect import StreamDecoder
-from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
+from wye.gateway.exchange import Exchange, ListenedStream, Outlet, Stream, Whole
 from wye.gateway.policy.reword import reword, said_in
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, NotFound, WyeError
@@ -153,21 +152,13 @@ def _text(parts: Iterable[object]) -> str:
     return "\n".join(part.text for part in parts if isinstance(part, Text) and part.text)
 
 
-class _TurnStream:
-    """A stream that is heard as its caller hears it. Implements `exchange.Stream`."""
+class _TurnStream(ListenedStream):
+    """A stream that is heard as its caller hears it."""
 
     def __init__(self, turn: Turn, stream: Stream, decoder: StreamDecoder) -> None:
+        super().__init__(stream)
         self._turn = turn
-        self._stream = stream
         self._decoder = decoder
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._stream.usage
-
-    @property
-    def failed(self) -> bool:
-        return self._stream.failed
 
     async def relay(self, outlet: Outlet) -> None:
         heard = _Heard(outlet, self._decoder)
@@ -179,12 +170,6 @@ class _TurnStream:
             # Clients leave as soon as they have heard the end, which cancels this.
             if heard.fold.ended and heard.fold.failure is None and not self.failed:
                 await asyncio.shield(self._turn.keep(heard.fold.response()))
-
-    def cut(self, error: WyeError) -> bytes:
-        return self._stream.cut(error)
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 class _Heard:
