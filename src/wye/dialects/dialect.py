@@ -42,6 +42,9 @@ class StreamEncoder(Protocol):
 class Splitter(Protocol):
     """Cuts a stream where frames end."""
 
+    held: bytearray
+    """What has come of a frame that has not ended."""
+
     def feed(self, chunk: bytes) -> bytes:
         """All frames that are complete so far, in one piece; b"" when none has ended yet. Raises BadAnswer."""
         ...

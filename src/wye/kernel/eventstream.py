@@ -51,10 +51,10 @@ class FrameSplitter:
     its reader to check.
     """
 
-    __slots__ = ("_bad", "_held", "_needed")
+    __slots__ = ("_bad", "_needed", "held")
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self.held = bytearray()
         self._bad: BadAnswer | None = None
         """What is wrong after the messages that were given back last."""
         self._needed = _PRELUDE.size
@@ -62,7 +62,7 @@ class FrameSplitter:
 
     def feed(self, chunk: bytes) -> bytes:
         """All complete messages so far, in one piece; b"" when none ended yet."""
-        held = self._held
+        held = self.held
         if self._bad is not None:
             raise self._bad
         if not held and len(chunk) >= _LEAST and _length(chunk, 0) == len(chunk):
@@ -92,7 +92,7 @@ class FrameSplitter:
         """b"": a message says itself where it ends. Raises StreamCut for one that has begun and not ended."""
         if self._bad is not None:
             raise self._bad
-        if self._held:
+        if self.held:
             raise StreamCut("The upstream's stream ended in the middle of a message")
         return b""
 

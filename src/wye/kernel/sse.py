@@ -33,15 +33,15 @@ class FrameSplitter:
     Each byte is searched once, however small the chunks are. Raises BadAnswer for a frame beyond MAX_FRAME_BYTES.
     """
 
-    __slots__ = ("_held", "_searched")
+    __slots__ = ("_searched", "held")
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self.held = bytearray()
         self._searched = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """All complete frames so far, in one piece; b"" when none ended yet."""
-        held = self._held
+        held = self.held
         if not held and chunk.endswith(b"\n\n"):
             return chunk
         held += chunk
@@ -58,8 +58,8 @@ class FrameSplitter:
 
     def close(self) -> bytes:
         """A last frame that the sender did not end, ended; b"" when there is none."""
-        tail = bytes(self._held)
-        self._held.clear()
+        tail = bytes(self.held)
+        self.held.clear()
         return tail + b"\n\n" if tail.strip() else b""
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from wye.canon.events import End, Failure, Finish
 from wye.dialects.dialect import Dialect
+from wye.dialects.text_shape import TextShape
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
@@ -60,40 +59,6 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         raise
 
 
-_TEXT = re.compile(rb'"(?:content|text|delta)": ?"([^"\\\x00-\x1f\x7f-\xff]*)"')
-_LETTERS = re.compile(rb'[^"\\\x00-\x1f\x7f-\xff]*').fullmatch
-_TRIES = 8
-
-
-class _Shape:
-    """What frames of a text under way have in common, learned from one that was looked at: all but the text.
-
-    A frame of the same bytes before and after, with other letters between the quotes, is as good as that one was: still
-    JSON, and without a marker, which would need quotes of its own. Where every frame has another number or padding, it
-    is soon given up.
-    """
-
-    __slots__ = ("_after", "_before", "_tries")
-
-    def __init__(self) -> None:
-        self._before, self._after = b"\n", b""  # no frame begins so
-        self._tries = 0
-
-    def fits(self, whole: bytes) -> bool:
-        before, after = self._before, self._after
-        if not (whole.startswith(before) and whole.endswith(after)):
-            return False
-        return _LETTERS(whole, len(before), len(whole) - len(after)) is not None
-
-    def learn(self, whole: bytes) -> None:
-        """From a frame that may be passed on as it is."""
-        if self._tries < _TRIES:
-            self._tries += 1
-            found = _TEXT.search(whole)
-            if found is not None:
-                self._before, self._after = whole[: found.start(1)], whole[found.end(1) :]
-
-
 class PassthroughStream(RelayedStream):
     """Only whole frames are sent on, so that a stream which breaks off still ends in a clean error event."""
 
@@ -106,16 +71,19 @@ class PassthroughStream(RelayedStream):
         self._splitter = dialect.framing.splitter()
         self._is_plain = dialect.framing.is_plain
         self._decoder = dialect.stream_decoder()
-        self._shape = _Shape()
+        self._shape = TextShape()
         self._finished = False
 
     def take(self, data: bytes) -> bool:
-        # Most chunks are whole frames of a text under way: these few lines are all that they cost.
-        whole = self._splitter.feed(data)
-        if whole and self._content and (self._shape.fits(whole) or self._is_text(whole)):
+        if self._shape.text(data) and not self._splitter.held:
+            # Most chunks are one more frame of a text under way: these few lines are all that they cost.
             assert self._outlet is not None
             self.deadline_s = clock.monotonic_s() + self._gap_s
-            return self._outlet.say(whole)
+            return self._outlet.say(data)
+        whole = self._splitter.feed(data)
+        if whole and self._content and self._is_text(whole):
+            self._move()
+            return self._give(whole)
         return self._give(self._tapped(whole)) if whole else True
 
     def _is_text(self, whole: bytes) -> bool:

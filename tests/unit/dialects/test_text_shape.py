@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wye.dialects.registry import DIALECTS
-from wye.gateway.relay.passthrough import _Shape  # pyright: ignore[reportPrivateUsage]
+from wye.dialects.text_shape import TextShape
 from wye.kernel.sse import frame, is_plain
 
 
@@ -24,45 +24,50 @@ def claude(text: str, index: int = 0) -> bytes:
     )
 
 
-def learned(whole: bytes) -> _Shape:
-    shape = _Shape()
+def learned(whole: bytes) -> TextShape:
+    shape = TextShape()
     shape.learn(whole)
     return shape
 
 
 @pytest.mark.parametrize("say", [chat, claude])
-@pytest.mark.parametrize("text", ["", " ", "word", "two words, and a {brace}", "x" * 10_000])
+@pytest.mark.parametrize(
+    "text",
+    [" ", "word", "two words, and a {brace}", "é", '"', "\\", "\n", "\x7f", '\\", "usage": {', "😀", "x" * 10_000],
+)
 def test_another_text_fits(say: Any, text: str) -> None:
-    assert learned(say("Vines")).fits(say(text))
+    assert learned(say("Vines")).text(say(text)) == text
+    assert learned(say('"a\\b"é')).text(say(text)) == text
+    assert learned(say("")).text(say(text)) == text
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        chat('"'), chat("\\"), chat("\n"), chat("é"), chat("a", usage=None), chat("a")[:-1], chat("a") + chat("b"),
-        claude("a"),
-        b"",
-        chat("a").replace(b'"a"', b'"a"b"'), chat("a").replace(b'"a"', b'"\x00"'),
-        chat("é").replace(b"\\u00e9", b"\xff"),
+        chat("a", usage=None), chat("a")[:-1], chat("a") + chat("b"), claude("a"), b"", b"a",
+        chat("a").replace(b'"a"', b'"a"b"'), chat("a").replace(b'"a"', b'"\x00"'), chat("a").replace(b'"a"', b'"\n\n"'),
+        chat("a").replace(b'"a"', b'"a"\n\n'), chat("a").replace(b'"a"', b' "a"'), chat("a").replace(b'"a"', b"1"),
+        chat("é").replace(b"\\u00e9", b"\xff"), chat("é").replace(b"\\u00e9", b"\\ud800"),
+        chat("é").replace(b"\\u00e9", b"\\x"), chat("a").replace(b'"a"', b'"\\"'),
         chat("a").replace(b'"finish_reason":null', b'"finish_reason":"stop"'), b"event: error\n" + chat("a"),
-        chat("a").replace(b'"a"', b'"a'), chat("")[: len(chat("")) - 3],
+        chat("a").replace(b'"a"', b'"a'), chat("")[: len(chat("")) - 3], chat("").replace(b'""', b'"'),
     ],
 )  # fmt: skip
 def test_nothing_else_does(other: bytes) -> None:
-    assert not learned(chat("Vines")).fits(other)
+    assert learned(chat("Vines")).text(other) == ""
 
 
-def test_a_text_that_is_not_plain_ascii_teaches_nothing() -> None:
-    assert not learned(chat("é")).fits(chat("a"))
-    assert not _Shape().fits(chat("a"))
-    assert not _Shape().fits(b"")
+@pytest.mark.parametrize("any_", [b"", b"a", b"\n", b'""', chat("a")])
+def test_who_has_learned_nothing_knows_none(any_: bytes) -> None:
+    assert TextShape().text(any_) == ""
+    assert learned(frame(b'{"usage":{}}')).text(any_) == ""
 
 
 def test_where_each_frame_differs_it_is_given_up() -> None:
-    shape = _Shape()
+    shape = TextShape()
     for number in range(20):
         shape.learn(chat("a", number=number))
-    assert not shape.fits(chat("b", number=19))
+    assert shape.text(chat("b", number=19)) == ""
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,6 @@ def test_what_fits_has_no_marker_and_is_plain(dialect: Any, say: Any) -> None:
     taught = say("Vines")
     if dialect.tap.markers.search(taught) is None:
         for text in ("usage: {", "finish_reason: stop", "[DONE]", "error", "data: {}", "response.completed"):
-            assert learned(taught).fits(say(text))
+            assert learned(taught).text(say(text)) == text
             assert dialect.tap.markers.search(say(text)) is None
             assert is_plain(say(text))
