@@ -133,9 +133,7 @@ def error_headers(error: WyeError) -> Headers:
 
 def answer(caller: Caller, status: int, body: bytes, lines: bytes) -> Awaitable[None]:
     """A whole answer of JSON."""
-    caller.begin(status, b"content-type: application/json\r\n" + lines, len(body))
-    caller.say(body)
-    return caller.end()
+    return caller.answer(status, b"content-type: application/json\r\n" + lines, body)
 
 
 def id_headers(request_id: str, dialect: Dialect) -> Headers:

@@ -18,7 +18,9 @@ from wye.canon.parts import Opaque, Thinking, ToolCall
 from wye.kernel.json import JsonError, decode, encode
 
 PREFIX = "wye1."
-_SEALED = b'"' + PREFIX.encode()
+_SEALED = b'"' + PREFIX.encode() + base64.b64encode(b'{"type":"')
+"""How a seal begins in a body's JSON: the part's kind is its first member. A search skips the further ahead the longer
+what it looks for is, and it goes through every body that could pass through."""
 MAX_SEAL_CHARS = 32 * 1024 * 1024
 """A longer text is no seal. The longest frame of a stream, sealed, is shorter."""
 

@@ -35,11 +35,11 @@ def ask_usage(members: dict[str, Raw]) -> bool:
     return True
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
 
 
-class _Figures(msgspec.Struct):
+class _Figures(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
@@ -48,7 +48,7 @@ class _Figures(msgspec.Struct):
 _NO_ERROR = Raw(b"null")
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     choices: Raw
     usage: _Figures | None = None
     error: Raw = _NO_ERROR

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wye.canon import seal as seals
 from wye.canon.parts import Opaque, Thinking, ToolCall
-from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, has_seals, seal, unseal
+from wye.canon.seal import MAX_SEAL_CHARS, PREFIX, Sealable, has_seals, seal, unseal
 from wye.kernel.json import encode
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -80,7 +80,16 @@ def test_a_text_beyond_the_limit_is_no_seal(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(text) < MAX_SEAL_CHARS
 
 
-def test_seals_are_found_in_the_bytes_of_a_body() -> None:
-    sealed = seal(Thinking(signature="EqQB", origin="anthropic"))
+@pytest.mark.parametrize(
+    "part",
+    [
+        Thinking(signature="EqQB", origin="anthropic"),
+        Opaque("openai_responses", {"type": "compaction"}),
+        ToolCall("srvtoolu_1", "web_search", "{}", "server"),
+    ],
+    ids=["thought", "element", "call"],
+)
+def test_seals_are_found_in_the_bytes_of_a_body(part: Sealable) -> None:
+    sealed = seal(part)
     assert has_seals(encode({"messages": [{"content": [{"type": "thinking", "signature": sealed}]}]}))
     assert not has_seals(encode({"messages": [{"content": f"What is {sealed}?", "signature": "EqQB"}]}))
