@@ -73,9 +73,9 @@ class State(Protocol):
         """Tell everybody who listens, oneself included. Who is away does not hear it later."""
         ...
 
-    def subscribe(self, topic: str, heard: Callable[[bytes], None], back: Callable[[], None]) -> None:
-        """Call `heard` for each message from now on, and `back` whenever the state can be reached again: what was said
-        meanwhile is lost."""
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], begun: Callable[[], None]) -> None:
+        """Call `heard` for each message, and `begun` once messages are heard, and after each time when they were not:
+        what was said meanwhile is lost."""
         ...
 
     async def start(self) -> None: ...

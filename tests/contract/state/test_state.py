@@ -85,6 +85,17 @@ async def test_a_list_lives_on_with_each_item(state: State) -> None:
     assert await state.append("said", [b"3"], 60) == 1
 
 
+async def test_once_it_has_begun_to_listen_nothing_is_missed(state: State) -> None:
+    for topic in map(str, range(20)):
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        begun = asyncio.Event()
+        state.subscribe(topic, heard.put_nowait, begun.set)
+        async with asyncio.timeout(5):
+            await begun.wait()
+            await state.publish(topic, b"said")
+            assert await heard.get() == b"said"
+
+
 async def test_what_is_published_is_heard_by_all(state: State) -> None:
     heard: list[tuple[str, bytes]] = []
     for who in ("a", "b"):

@@ -96,8 +96,9 @@ class MemoryState:
         for heard in self._topics.get(topic, []):
             heard(message)
 
-    def subscribe(self, topic: str, heard: Callable[[bytes], None], back: Callable[[], None]) -> None:
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], begun: Callable[[], None]) -> None:
         self._topics.setdefault(topic, []).append(heard)
+        begun()
 
     async def start(self) -> None: ...
 

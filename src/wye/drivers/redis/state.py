@@ -67,7 +67,7 @@ class RedisState:
         self._settle = self._client.register_script(SETTLE)
         self.away: str | None = None
         self._topics: dict[str, list[Callable[[bytes], None]]] = {}
-        self._returns: list[Callable[[], None]] = []
+        self._begun: list[Callable[[], None]] = []
         self._probe: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -122,9 +122,9 @@ class RedisState:
     async def publish(self, topic: str, message: bytes) -> None:
         await self._do(lambda: self._client.publish(topic, message))
 
-    def subscribe(self, topic: str, heard: Callable[[bytes], None], back: Callable[[], None]) -> None:
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], begun: Callable[[], None]) -> None:
         self._topics.setdefault(topic, []).append(heard)
-        self._returns.append(back)
+        self._begun.append(begun)
         if self._listener is not None:
             self._listener.cancel()
             self._listener = asyncio.create_task(self._listen())
@@ -168,8 +168,7 @@ class RedisState:
                 continue
             self.away = None
             _log.warning("Redis: the shared state is back")
-            for back in self._returns:
-                back()
+            self._tell_begun()
             return
 
     async def _listen(self) -> None:
@@ -183,12 +182,25 @@ class RedisState:
                 await asyncio.sleep(_PROBED_S)
 
     async def _hear(self, channel: Any) -> None:
-        await channel.subscribe(*self._topics)
+        topics = list(self._topics)
+        await channel.subscribe(*topics)
+        confirmed = 0
         while True:
-            message = await channel.get_message(ignore_subscribe_messages=True, timeout=_TIMEOUT_S)
-            if message is not None:
+            message = await channel.get_message(timeout=_TIMEOUT_S)
+            if message is None:
+                continue
+            if message["type"] == "subscribe":
+                # What was published before the server's word is lost. Its client may subscribe anew by itself.
+                confirmed += 1
+                if confirmed % len(topics) == 0:
+                    self._tell_begun()
+            else:
                 for heard in self._topics.get(message["channel"].decode(), []):
                     heard(message["data"])
+
+    def _tell_begun(self) -> None:
+        for begun in self._begun:
+            begun()
 
 
 def _ms(seconds: float) -> int:

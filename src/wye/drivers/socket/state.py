@@ -30,7 +30,7 @@ class SocketState:
         self._path = path
         self.away: str | None = "The shared state is not yet asked"
         self._topics: dict[str, list[Callable[[bytes], None]]] = {}
-        self._returns: list[Callable[[], None]] = []
+        self._begun: list[Callable[[], None]] = []
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: deque[asyncio.Future[Told | None]] = deque()
         self._heard = 0
@@ -71,11 +71,12 @@ class SocketState:
     async def publish(self, topic: str, message: bytes) -> None:
         await self._ask("publish", topic, message)
 
-    def subscribe(self, topic: str, heard: Callable[[bytes], None], back: Callable[[], None]) -> None:
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], begun: Callable[[], None]) -> None:
         self._topics.setdefault(topic, []).append(heard)
-        self._returns.append(back)
+        self._begun.append(begun)
         if self._writer is not None:
             self._send(self._writer, _subscribe(topic))
+            begun()  # what is asked now, is asked after it
 
     async def start(self) -> None:
         """Never fails: who keeps the state may come."""
@@ -158,8 +159,8 @@ class SocketState:
             _log.warning("The shared state is back")
         self.away = None
         self._tried.set()
-        for back in self._returns:
-            back()
+        for begun in self._begun:
+            begun()
 
     def _part(self) -> None:
         """Give the connection up, and with it every question that has no answer."""

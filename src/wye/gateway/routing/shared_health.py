@@ -46,10 +46,9 @@ class SharedHealth:
                 deployment.health.changed = lambda name=name: self._tell(name)
 
     def start(self) -> None:
-        self._state.subscribe(self._topic, self._hear, self._back)
-        self._back()
+        self._state.subscribe(self._topic, self._hear, self._begun)
 
-    def _back(self) -> None:
+    def _begun(self) -> None:
         """Tell all that is known here, and ask for what others know."""
         self._tell_all()
         self._publish(_News(self._replica))
