@@ -69,8 +69,16 @@ class Call:
     )
 
     def __init__(
-        self, carrier: Carrier, method: bytes, target: bytes, version: str, headers: HeaderMap, keep_alive: bool
+        self,
+        carrier: Carrier,
+        method: bytes,
+        target: bytes,
+        version: str,
+        headers: HeaderMap,
+        keep_alive: bool,
+        body: bytes | None = None,
     ) -> None:
+        """`body` is that of a request which is there whole."""
         self._carrier = carrier
         self.method = method
         self.target = target
@@ -84,13 +92,13 @@ class Call:
         self._running: set[Any] | None = None
         """Knows the task as long as it runs."""
         self.left = False
-        self.whole = False
+        self.whole = body is not None
         """Whether the request's body has come to its end."""
         self.begun = False
         """Whether the head of the answer is said."""
         self.ended = False
         """Whether all of the answer is said."""
-        self.unread_bytes = 0
+        self.unread_bytes = len(body) if body else 0
         self._cancels = False
         self._received = False
         self._asked = False
@@ -102,7 +110,7 @@ class Call:
         """Said, but not yet written."""
         self._changed: asyncio.Event | None = None
         """Set when one who waits should look again."""
-        self._body: list[bytes] = []
+        self._body = [body] if body else []
         self._bodiless = method == b"HEAD"
 
     def start(
@@ -230,9 +238,14 @@ class Call:
             self.task.cancel()
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
-        if self.left:
-            return
-        self.begun = True
+        if not self.left:
+            self.begun = True
+            # Written with the first of the body: what comes at once, the caller need not ask its socket for twice.
+            self._head = self._head_of(status, lines, length)
+            if length is not None and not self._bodiless:
+                self._owed_bytes = length
+
+    def _head_of(self, status: int, lines: bytes, length: int | None) -> bytes:
         if status in _BODILESS:
             self._bodiless = True
             if status == 204:
@@ -241,8 +254,6 @@ class Call:
             self.keep_alive = False  # it may send its body yet, or its next request in that place
         if length is not None:
             lines += b"content-length: %d\r\n" % length
-            if not self._bodiless:
-                self._owed_bytes = length
         elif not self._bodiless:
             if self.version == "1.0":
                 self.keep_alive = False
@@ -255,8 +266,7 @@ class Call:
         elif self.version == "1.0":
             lines += b"connection: keep-alive\r\n"
         status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-        # Written with the first of the body: what comes at once, the caller need not ask its socket for twice.
-        self._head = b"%b%b%b\r\n" % (status_line, self._carrier.date_line(), lines)
+        return b"%b%b%b\r\n" % (status_line, self._carrier.date_line(), lines)
 
     def say(self, data: bytes) -> bool:
         if data and not self._bodiless and not self.left:
@@ -283,11 +293,12 @@ class Call:
         self._carrier.transport.write(data)
 
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
-        self.begin(status, lines, len(body))
-        if not self.left:
-            self._owed_bytes = 0
-            self._write(b"" if self._bodiless else body)
-            self.complete()
+        if self.left:
+            return
+        self.begun = self.ended = True
+        self._head = self._head_of(status, lines, len(body))
+        self._write(b"" if self._bodiless else body)
+        self._leave()
 
     async def drained(self) -> None:
         await self._carrier.drained()
@@ -299,7 +310,6 @@ class Call:
         if self.ended or self.left:
             return
         self.ended = True
-        self._wake()
         if self._chunked:
             self._write(b"0\r\n\r\n")
         elif self._head:
@@ -307,8 +317,14 @@ class Call:
         if self._owed_bytes:
             # A caller that counts must not take the next answer for a part of this one.
             log.error("%s: the answer is shorter than it said", self)
+            self._wake()
             self._carrier.abort()
-            return
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """All is said."""
+        self._wake()
         self._body.clear()
         self.unread_bytes = 0
         self._carrier.finish(self)

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from wye.api.asgi import Application, Scope
 from wye.api.caller import Direct
 from wye.api.http.call import Call
+from wye.api.http.known_head import KnownHead, learn
 
 log = logging.getLogger("wye")
 
@@ -24,6 +25,8 @@ MAX_HEAD_BYTES = 65_536
 """The most that a request's line and headers may take."""
 MAX_UNREAD_BYTES = 262_144
 """The socket is not read further while more than this of a body waits for the application."""
+MAX_LEARNED = 8
+"""Heads that a connection learns before it is taken for one whose heads all differ."""
 MAX_WAITING = 64
 """Requests that a caller may send ahead of the answers."""
 HEAD_S = 30.0
@@ -58,6 +61,7 @@ class Connection(asyncio.Protocol):
         "_application",
         "_authority",
         "_bare_bytes",
+        "_between",
         "_call",
         "_closing",
         "_date",
@@ -67,6 +71,8 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_headers",
         "_incoming",
+        "_known",
+        "_learned",
         "_loop",
         "_parser",
         "_paused",
@@ -85,6 +91,7 @@ class Connection(asyncio.Protocol):
         "_values",
         "_without_upgrade",
         "on_body",
+        "on_message_begin",
         "on_url",
         "transport",
         "writable",
@@ -133,7 +140,13 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._headers: dict[bytes, bytes] = {}
+        self._known: KnownHead | None = None
+        """The last one that may be known again."""
+        self._learned = 0
         # Filled by the parser itself: no Python frame for each piece.
+        self._between = [True]
+        """One item while the parser is between two requests, none within one."""
+        self.on_message_begin = self._between.clear
         self._url: list[bytes] = []
         self.on_url = self._url.append
         self._pieces: list[bytes] = []
@@ -152,6 +165,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
+            return
+        between = bool(self._between)
+        if between and self._call is None and self._known is not None and self._is_known(data, self._known):
             return
         in_body = self._incoming is not None
         if not in_body:
@@ -190,7 +206,22 @@ class Connection(asyncio.Protocol):
         elif self._call is None and self._bare_bytes == len(data):
             self._within(HEAD_S)
         if self._unstarted:
+            if between and self._learned < MAX_LEARNED:
+                assert self._call is not None, "it is to be started"
+                self._learned += 1
+                self._known = learn(data, self._call) or self._known
             self._start()
+
+    def _is_known(self, data: bytes, head: KnownHead) -> bool:
+        """Whether this is a request with the head of the one before; then its answer begins."""
+        found = head.read(data)
+        if found is None:
+            return False
+        headers, body = found
+        self._call = Call(self, head.method, head.target, "1.1", headers, True, body)
+        self._deadline = inf
+        self._start()
+        return True
 
     def _take_in_parts(self, data: bytes) -> None:
         """Only so can a head that is too long be told from a short one with much body behind it."""
@@ -283,6 +314,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         call = self._incoming
         self._incoming = None
+        self._between.append(True)
         self._bare_bytes = 0
         self._deadline = inf
         if self._headers:

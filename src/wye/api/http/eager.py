@@ -34,10 +34,7 @@ class EagerTask:
         self._cancelling = 0
 
     def start(self) -> None:
-        if asyncio.current_task(self._loop) is None:
-            self._context.run(self._step)
-        else:  # a task cannot begin within another one
-            self._loop.call_soon(self._step, context=self._context)
+        self._context.run(self._step)
 
     def done(self) -> bool:
         return self._over is None
@@ -59,7 +56,11 @@ class EagerTask:
 
     def _step(self, awaited: object = None) -> None:
         self._awaited = None
-        _enter_task(self._loop, self)  # pyright: ignore[reportArgumentType]
+        try:
+            _enter_task(self._loop, self)  # pyright: ignore[reportArgumentType]
+        except RuntimeError:  # a task cannot begin within another one
+            self._loop.call_soon(self._step, context=self._context)
+            return
         try:
             if self._must_cancel:
                 self._must_cancel = False

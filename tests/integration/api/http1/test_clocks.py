@@ -71,6 +71,19 @@ async def test_an_idle_connection_is_kept_for_a_while(clock: Clock):
         assert await caller.rest(1) == b""
 
 
+async def test_an_answer_may_take_longer_than_an_idle_connection_is_kept(clock: Clock):
+    clock(KEEP_ALIVE_S=0.05)
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.15)
+        await echo(scope, receive, send)
+
+    async with serving(slow) as served:
+        caller = await served.call()
+        for _ in range(3):
+            assert (await caller.ask(post(b"one"))).body == b"one"
+
+
 async def drip(caller: Caller, data: bytes, every_s: float) -> None:
     for i in range(len(data)):
         caller.say(data[i : i + 1])
