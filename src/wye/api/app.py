@@ -213,20 +213,20 @@ def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[
 
 def _lines(exchange: Exchange) -> bytes:
     """What Wye says about an answer besides its content, as header lines."""
-    lines = id_lines(exchange.request_id, exchange.speaks) + _about(exchange)
+    lines = id_lines(exchange.request_id, exchange.answer_dialect or exchange.dialect) + _about(exchange)
     return lines + header_lines([*exchange.answer_headers.items()]) if exchange.answer_headers else lines
 
 
 def _about(exchange: Exchange) -> bytes:
     lines = b""
     if exchange.deployment is not None:
-        lines = exchange.deployment.told + b"%d\r\n" % exchange.attempts
+        lines = exchange.deployment.told % exchange.attempts
+    if exchange.reservation is not None:
+        lines += exchange.reservation.lines
     if exchange.queue_position is not None:
         lines += b"x-queue-position: %b\r\n" % exchange.queue_position
     if exchange.cache is not None:
         lines += b"x-wye-cache: %b\r\n" % exchange.cache.encode()
-    if exchange.reservation is not None:
-        lines += exchange.reservation.lines
     if exchange.trace is not None and wants_trace(exchange.headers):
         lines += b"x-wye-trace: %b\r\n" % _as_header("; ".join(exchange.trace))
     if exchange.losses:

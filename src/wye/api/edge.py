@@ -148,7 +148,7 @@ def id_headers(request_id: str, dialect: Dialect) -> Headers:
 def id_lines(request_id: str, dialect: Dialect) -> bytes:
     """The same as header lines."""
     if dialect.request_id_header is None:
-        return b"x-request-id: %b\r\n" % request_id.encode()
+        return b"x-request-id: " + request_id.encode() + b"\r\n"
     return header_lines(id_headers(request_id, dialect))
 
 

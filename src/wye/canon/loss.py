@@ -22,6 +22,8 @@ class Loss(msgspec.Struct, frozen=True):
 class Losses(list[Loss]):
     """The losses of one exchange, in the order they were met, each field once."""
 
+    __slots__ = ()
+
     def add(self, field: str, reason: str, severity: Severity = "warning") -> None:
         loss = Loss(field, reason, severity)
         if loss not in self:

@@ -30,12 +30,14 @@ class Meter:
 
     def add(self, usage: Usage | None, seconds: float, failed: bool) -> None:
         self.requests += 1
-        self.failures += failed
         self.seconds += seconds
+        if failed:
+            self.failures += 1
         if usage is not None:
             self.input_tokens += usage.input_tokens or 0
             self.output_tokens += usage.output_tokens or 0
-            self.cached_tokens += usage.cached_tokens or 0
+            if usage.cached_tokens:
+                self.cached_tokens += usage.cached_tokens
 
 
 class Deployment:
@@ -81,9 +83,9 @@ class Deployment:
         """Whether it goes on from a last message of the assistant as the beginning of its own."""
         self.health = health or Health()
         self.id = f"{provider.name}/{model}"
-        plain = "".join(character if character.isprintable() else "?" for character in self.id)
-        self.told = b"x-wye-deployment: %b\r\nx-wye-attempts: " % plain.encode("ascii", "replace")
-        """The header lines that name it, up to the number of attempts."""
+        plain = "".join(character if character.isprintable() else "?" for character in self.id.replace("%", "%%"))
+        self.told = b"x-wye-deployment: %b\r\nx-wye-attempts: %%d\r\n" % plain.encode("ascii", "replace")
+        """The header lines that name it, with a `%d` for the number of attempts."""
         self.meter = Meter()
         self._spoken: dict[int, Dialect] = {}
 
@@ -102,7 +104,18 @@ Order = Callable[[Sequence[Deployment]], list[Deployment]]
 class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
-    __slots__ = ("_order", "asks", "cache", "continue_after_cut", "deployments", "name", "panel", "retries", "strict")
+    __slots__ = (
+        "_order",
+        "asks",
+        "cache",
+        "continue_after_cut",
+        "deployments",
+        "name",
+        "panel",
+        "plain",
+        "retries",
+        "strict",
+    )
 
     def __init__(
         self,
@@ -128,6 +141,8 @@ class Route:
         """Whether a stream that broke off goes on at another deployment."""
         self.panel = panel
         """Models that answer together, in place of deployments."""
+        self.plain = cache is None and panel is None and not continue_after_cut
+        """Whether its answer is what the first deployment says that begins well, and nothing more."""
         self.asks = asks
         """Of a panel that is made for one request: where its own model is asked."""
         self._order = order

@@ -17,7 +17,7 @@ from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import BadRequest, WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.telemetry import Attempt
-from wye.ports.transport import HeaderMap, Reply
+from wye.ports.transport import HeaderMap
 
 
 class Exchange(msgspec.Struct):
@@ -86,16 +86,6 @@ class Exchange(msgspec.Struct):
                 request = self.dialect.headers.decode_request(request, self.headers)
             self.request = request
         return self.request
-
-    def heard(self, reply: Reply) -> None:
-        """Keep what a local model's queue, or another Wye, tells beside an answer."""
-        position = reply.headers.get(b"x-queue-position")
-        if position is not None and position.isdigit():
-            self.queue_position = position
-        lost = reply.headers.get(b"x-wye-loss")
-        if lost is not None:
-            for field in lost.decode("latin-1").split(", "):
-                self.losses.add(field, "so says another Wye on the way")
 
     def has_canonical(self) -> bool:
         """Whether it can be said in the canonical form; what cannot, some upstreams understand as it is."""

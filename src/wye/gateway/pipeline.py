@@ -45,6 +45,11 @@ from wye.ports.state import State
 
 Answer = TypeVar("Answer", Whole, Whole | Stream)
 
+_ORCHESTRATION = frozenset({"orchestration_mode", "task_type"})
+_CACHE = frozenset({"cache", "extra_body"})
+_TO_WYE = _ORCHESTRATION | _CACHE | {remembered.MEMBER, attached.MEMBER}
+"""Members by which a caller may speak to Wye, beside its dialect. Most say none, and are asked but once."""
+
 
 class Pipeline:
     def __init__(
@@ -88,32 +93,29 @@ class Pipeline:
         members = exchange.members = peek(exchange.body)
         if exchange.detect is not None:
             exchange.dialect = exchange.detect(members)
-        panel = None
-        if "orchestration_mode" in members or "task_type" in members:
-            panel = self._panel(exchange, members)
-        elif not exchange.model:  # else the path has named it
+        to_wye = not _TO_WYE.isdisjoint(members) or remembered.HEADER in exchange.headers
+        panel = control = turn = None
+        if to_wye:
+            panel, control = self._take(exchange, members)
+        if not exchange.model:  # else the path has named it
             exchange.model = model_of(members, self._default_model)
         if exchange.stream is None:
             exchange.stream = "stream" in members and stream_of(members)
-        control = None
-        if "cache" in members or "extra_body" in members:
-            control = take_control(members)
-            exchange.body = encode(members)
-        self.auth.allow(exchange.principal, "chat", exchange.model)
-        if panel is not None:
-            self.auth.allow(exchange.principal, "chat", panel.name)
-        turn = None
-        if remembered.MEMBER in members or remembered.HEADER in exchange.headers:
+        if self.auth.restricts:
+            self.auth.allow(exchange.principal, "chat", exchange.model)
+            if panel is not None:
+                self.auth.allow(exchange.principal, "chat", panel.name)
+        if to_wye:
             turn = await self._resume(exchange)
-        if attached.MEMBER in members and self._files is not None and not self.router.is_of_another_wye(exchange.model):
-            await attached.attach(exchange, self._files)
+            await self._attach(exchange)
         if not self.settlement.begin_at_once(exchange):
             await self.settlement.begin(exchange)
         answer: Whole | Stream | None = None
         later = False
         try:
             route = Route(panel.name, [], panel=panel) if panel is not None else self.router.route(exchange.model)
-            exchange.strict = exchange.strict or route.strict
+            if route.strict:
+                exchange.strict = True
             remembers = exchange.dialect.name == conversations.DIALECT
             if remembers:
                 route = await self.conversations.resume(exchange, route)
@@ -127,7 +129,7 @@ class Pipeline:
                 queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
                 later = True
                 return queued
-            answer = await self._answer(exchange, route, control)
+            answer = await (self._ask(exchange, route) if route.plain else self._answer(exchange, route, control))
             if turn is not None:
                 answer = await turn.keep_whole(answer) if isinstance(answer, Whole) else turn.keep_stream(answer)
             if not remembers:
@@ -143,8 +145,27 @@ class Pipeline:
             elif isinstance(answer, Whole):
                 self.settlement.end(exchange, answer.usage, failed=False)
 
+    def _take(self, exchange: Exchange, members: dict[str, Raw]) -> tuple[Panel | None, CacheControl | None]:
+        """What a caller says to Wye of who is to answer, and of the cache, taken out of the body. Raises BadRequest."""
+        panel = control = None
+        if not _ORCHESTRATION.isdisjoint(members):
+            panel = self._panel(exchange, members)
+        if not _CACHE.isdisjoint(members):
+            control = take_control(members)
+            exchange.body = encode(members)
+        return panel, control
+
+    async def _attach(self, exchange: Exchange) -> None:
+        """Put the files that a request names into it, unless another Wye answers, which has its own."""
+        if attached.MEMBER not in exchange.members or self._files is None:
+            return
+        if not self.router.is_of_another_wye(exchange.model):
+            await attached.attach(exchange, self._files)
+
     async def _resume(self, exchange: Exchange) -> Turn | None:
         """What was said in the session that a request names, unless another Wye answers, which has its own."""
+        if remembered.MEMBER not in exchange.members and remembered.HEADER not in exchange.headers:
+            return None
         if self._sessions is None or self.router.is_of_another_wye(exchange.model):
             return None
         try:
@@ -162,7 +183,6 @@ class Pipeline:
         mode, task_type = take_orchestration(members)
         exchange.body = encode(members)
         if self.router.panels is None or (mode is None and task_type is None):
-            exchange.model = exchange.model or model_of(members, self._default_model)
             return None
         panel = self.router.panels.asked(named, mode, task_type)
         exchange.model = named or panel.name
@@ -257,7 +277,7 @@ class Pipeline:
         """The first answer that begins well. Raises the last failure."""
         started_s = clock.monotonic_s()
         plan = route.plan(started_s, len(exchange.body) // 4)
-        if len(plan) < len(route.deployments) or exchange.trace is not None:
+        if exchange.trace is not None or len(plan) < len(route.deployments):
             exchange.note(f"plan {', '.join(d.id for d in plan)}")
             for left_out in [d for d in route.deployments if d not in plan]:
                 exchange.note(left_out.health.why(left_out.id, started_s))
@@ -297,9 +317,10 @@ class Pipeline:
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
         upstream = deployment.speaks(exchange.dialect)
-        same = upstream is exchange.dialect and (exchange.answer_dialect is None or exchange.answer_dialect is upstream)
-        if same and deployment.provider.passthrough and exchange.listener is None and not has_seals(exchange.body):
-            return pass_through(exchange, deployment)
+        if upstream is exchange.dialect and deployment.provider.passthrough and exchange.listener is None:
+            answers_so = exchange.answer_dialect is None or exchange.answer_dialect is upstream
+            if answers_so and not has_seals(exchange.body):
+                return pass_through(exchange, deployment)
         if exchange.dialect.split is not None and exchange.listener is None:
             bodies = exchange.dialect.split(decode_body(exchange.body))
             if len(bodies) > 1:

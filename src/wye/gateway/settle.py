@@ -119,10 +119,12 @@ class Settlement:
         self.running -= 1
         reservation = exchange.reservation
         if reservation is not None:
-            # Without figures from the upstream the estimate stands: a cut answer is not free of charge.
-            spent = usage.total_tokens if usage is not None else reservation.tokens
-            if exchange.cache in ("hit", "join"):
+            if exchange.cache is not None and exchange.cache in ("hit", "join"):
                 spent = 0  # the answer is paid for
+            elif usage is not None:
+                spent = usage.total_tokens
+            else:
+                spent = reservation.tokens  # the estimate stands: a cut answer is not free of charge
             reservation.settle(spent)
         if self.funds or self._bookkeeper is not None:
             self.pay(exchange, usage, failed=failed)

@@ -12,7 +12,7 @@ class Bucket:
         self._capacity = capacity
         self._rate = capacity / window_s
         """What leaks out in a second."""
-        self._level = float(level)
+        self._level: float = level
         """What was in it when it was last looked at."""
         self._looked_s = now_s
 
@@ -21,15 +21,16 @@ class Bucket:
         larger than the whole bucket goes in when that is empty."""
         level = self._level - (now_s - self._looked_s) * self._rate
         self._looked_s = now_s
-        if level <= 0.0:
-            level = 0.0
-            if self._rate:
-                self._level = level + amount
-                left = self._capacity - amount
-                return left if left > 0 else 0
+        if level <= 0.0 and self._rate:
+            self._level = amount
+            left = self._capacity - amount
+            return left if left > 0 else 0
         left = int(self._capacity - level) - amount
-        self._level = level if left < 0 else level + amount
-        return left if left >= 0 else -1
+        if left < 0:
+            self._level = level
+            return -1
+        self._level = level + amount
+        return left
 
     def correct(self, more: int, now_s: float) -> None:
         """Pour in what was used beyond what was taken, or take out what was not used."""

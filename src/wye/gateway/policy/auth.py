@@ -50,6 +50,8 @@ class Auth:
     ) -> None:
         """`keys` by the name of their owner; `pairs` for AWS clients: access key id to its owner and its secret."""
         self._issued = issued
+        self.restricts = issued is not None
+        """Whether `allow` may have something to say."""
         self._principals = {fingerprint(key.reveal()): name for name, key in keys.items()}
         self._bearers = {b"Bearer " + key.reveal().encode("utf-8", "surrogatepass"): name for name, key in keys.items()}
         """By the header as clients send it. A dictionary compares only what has the same hash, and that is keyed: how

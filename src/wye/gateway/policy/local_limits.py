@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import msgspec
@@ -14,47 +15,42 @@ from wye.kernel.bucket import Bucket
 class Account:
     """What one principal has in use."""
 
-    __slots__ = ("_limits", "_requests", "_running", "_tokens", "told")
+    __slots__ = ("_concurrent", "_limits", "_requests", "_told", "running", "tokens")
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._limits = limits
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = Bucket(requests, MINUTE_S, now_s) if requests is not None else None
-        self._tokens = Bucket(tokens, MINUTE_S, now_s) if tokens is not None else None
-        self._running = 0
-        self.told = told_of(limits)
+        self._concurrent = limits.concurrent if limits.concurrent is not None else sys.maxsize
+        self._told = told_of(limits)
+        self.tokens = Bucket(tokens, MINUTE_S, now_s) if tokens is not None else None
+        self.running = 0
 
     def reserve(self, tokens: int) -> LocalReservation:
         """Raises LimitExceeded."""
         now_s = clock.monotonic_s()
-        concurrent = self._limits.concurrent
-        if concurrent is not None and self._running >= concurrent:
-            raise refusal("calls", concurrent, 0.0)
+        if self.running >= self._concurrent:
+            raise refusal("calls", self._concurrent, 0.0)
         left: tuple[int, ...] = ()
         if self._requests is not None:
             requests_left = self._requests.take(1, now_s)
             if requests_left < 0:
                 raise refusal("requests", self._limits.requests_per_minute or 0, self._requests.wait_s(1))
             left = (requests_left,)
-        if self._tokens is not None:
-            tokens_left = self._tokens.take(tokens, now_s)
+        if self.tokens is not None:
+            tokens_left = self.tokens.take(tokens, now_s)
             if tokens_left < 0:
                 if self._requests is not None:
                     self._requests.correct(-1, now_s)
-                raise refusal("tokens", self._limits.tokens_per_minute or 0, self._tokens.wait_s(tokens))
-            left += (tokens_left,)
-        self._running += 1
-        return LocalReservation(self, tokens, left)
-
-    def settle(self, reserved: int, used: int) -> None:
-        self._running -= 1
-        if self._tokens is not None and used != reserved:
-            self._tokens.correct(used - reserved, clock.monotonic_s())
+                raise refusal("tokens", self._limits.tokens_per_minute or 0, self.tokens.wait_s(tokens))
+            left = (*left, tokens_left)
+        self.running += 1
+        return LocalReservation(self, tokens, self._told % left)
 
     def is_idle(self, now_s: float) -> bool:
-        if self._running:
+        if self.running:
             return False
-        return all(bucket is None or bucket.is_empty(now_s) for bucket in (self._requests, self._tokens))
+        return all(bucket is None or bucket.is_empty(now_s) for bucket in (self._requests, self.tokens))
 
 
 class LocalReservation(msgspec.Struct):
@@ -62,15 +58,13 @@ class LocalReservation(msgspec.Struct):
 
     account: Account
     tokens: int
-    left: tuple[int, ...]
-    """Of requests and of tokens, where they have a limit."""
-
-    @property
-    def lines(self) -> bytes:
-        return self.account.told % self.left
+    lines: bytes
 
     def settle(self, tokens: int) -> None:
-        self.account.settle(self.tokens, tokens)
+        account = self.account
+        account.running -= 1
+        if account.tokens is not None and tokens != self.tokens:
+            account.tokens.correct(tokens - self.tokens, clock.monotonic_s())
 
 
 class LocalLimiter:

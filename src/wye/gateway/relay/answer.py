@@ -10,15 +10,33 @@ from wye.canon.events import Start
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.dialects.dialect import Dialect
+from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Whole
+from wye.gateway.routing.rate_limits import REMAINING
 from wye.kernel import clock
 from wye.kernel.errors import UpstreamError
 from wye.kernel.json import JsonObject, decode_answer, encode
-from wye.ports.transport import Clocks, Reply
+from wye.ports.transport import Clocks, HeaderMap, Reply
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 _ERROR_BODY_S = 10.0
+_QUEUE = b"x-queue-position"
+_LOSS = b"x-wye-loss"
+BESIDE_ANSWERS = REMAINING | {_QUEUE, _LOSS}
+"""The headers that `heard` looks for."""
+
+
+def heard(exchange: Exchange, deployment: Deployment, headers: HeaderMap) -> None:
+    """Keep what an upstream tells beside its answer: its limits, a local model's queue, another Wye's losses."""
+    deployment.health.read(headers, clock.monotonic_s())
+    position = headers.get(_QUEUE)
+    if position is not None and position.isdigit():
+        exchange.queue_position = position
+    lost = headers.get(_LOSS)
+    if lost is not None:
+        for field in lost.decode("latin-1").split(", "):
+            exchange.losses.add(field, "so says another Wye on the way")
 
 
 async def json_answer(reply: Reply, clocks: Clocks) -> JsonObject:

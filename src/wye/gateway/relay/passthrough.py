@@ -7,7 +7,7 @@ from wye.dialects.dialect import Dialect
 from wye.dialects.text_shape import TextShape
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.relay.answer import MAX_ANSWER_BYTES, raise_refusal
+from wye.gateway.relay.answer import BESIDE_ANSWERS, MAX_ANSWER_BYTES, heard, raise_refusal
 from wye.gateway.relay.stream import RelayedStream
 from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
@@ -24,29 +24,27 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
     if dialect.model_in_path:
         body = exchange.body
     else:
-        members = {**exchange.members, "model": deployment.model_json}
+        members = exchange.members.copy()
+        members["model"] = deployment.model_json
         if exchange.stream and dialect.tap.ask_usage is not None and provider.quirks.stream_usage:
             hide_usage = dialect.tap.ask_usage(members)
         body = encode(members)
-    streamed, headers = bool(exchange.stream), exchange.headers
-    reply = await provider.call(
-        Call(dialect.name, deployment.model, body, streamed, clocks=deployment.clocks, caller=headers)
-    )
-    exchange.heard(reply)
-    deployment.health.read(reply.headers, clock.monotonic_s())
+    streamed, headers, clocks = bool(exchange.stream), exchange.headers, deployment.clocks
+    reply = await provider.call(Call(dialect.name, deployment.model, body, streamed, clocks=clocks, caller=headers))
+    if not BESIDE_ANSWERS.isdisjoint(reply.headers):
+        heard(exchange, deployment, reply.headers)
     try:
         if reply.status >= 400:
             await raise_refusal(reply, dialect)
         codec = dialect.headers
-        passed_on = codec.passed_on if codec is not None else None
-        if passed_on is not None:
-            told = reply.headers.items()
+        if codec is not None and codec.passed_on is not None:
+            told, passed_on = reply.headers.items(), codec.passed_on
             exchange.answer_headers = {name: value for name, value in told if name.startswith(passed_on)}
         if streamed:
-            stream = PassthroughStream(reply, deployment.clocks, dialect, exchange.request_id, hide_usage)
+            stream = PassthroughStream(reply, clocks, dialect, exchange.request_id, hide_usage)
             await stream.open()
             return stream
-        body = await reply.read_all(MAX_ANSWER_BYTES, deployment.clocks.headers_s)
+        body = await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s)
         reply.close()
         demand_utf8(body)  # the tap looks into few members
         usage = dialect.tap.usage_of(body)

@@ -12,9 +12,8 @@ from wye.canon.free_text import as_functions, as_texts
 from wye.dialects.dialect import Dialect, StreamDecoder, StreamEncoder, demand_whole
 from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
-from wye.gateway.relay.answer import json_answer, raise_refusal, say_in_headers, whole_answer
+from wye.gateway.relay.answer import heard, json_answer, raise_refusal, say_in_headers, whole_answer
 from wye.gateway.relay.stream import RelayedStream
-from wye.kernel import clock
 from wye.kernel.errors import WyeError
 from wye.kernel.json import encode
 from wye.ports.provider import Call
@@ -59,8 +58,7 @@ async def translate(exchange: Exchange, deployment: Deployment, upstream: Dialec
         caller=headers,
     )
     reply = await provider.call(call)
-    exchange.heard(reply)
-    deployment.health.read(reply.headers, clock.monotonic_s())
+    heard(exchange, deployment, reply.headers)
     try:
         if reply.status >= 400:
             await raise_refusal(reply, upstream)

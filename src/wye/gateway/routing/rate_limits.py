@@ -20,13 +20,14 @@ _KINDS = (
     (b"anthropic-ratelimit-requests-remaining", b"anthropic-ratelimit-requests-reset"),
     (b"anthropic-ratelimit-tokens-remaining", b"anthropic-ratelimit-tokens-reset"),
 )
-_REMAINING = frozenset(remaining for remaining, _ in _KINDS)
+REMAINING = frozenset(remaining for remaining, _ in _KINDS)
+"""The headers without which nothing is told."""
 
 
 def exhausted_for_s(headers: HeaderMap) -> float:
     """How long nothing is left of one of the limits; 0 while there is. Headers that cannot be read say nothing."""
     wait_s = 0.0
-    if _REMAINING.isdisjoint(headers):
+    if REMAINING.isdisjoint(headers):
         return wait_s
     for remaining, reset in _KINDS:
         if headers.get(remaining) == b"0":
