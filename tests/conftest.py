@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,27 @@ KINDS = {"golden": "unit", "fidelity": "unit", "flow": "integration"}
 """What the tests of a folder are, where the folder has another name."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run of one kind reads only the files that have it: to read all takes longer than many a kind takes to run."""
+    wanted = config.option.markexpr
+    if wanted not in ("requires_model", "sweep") or not collection_path.match("test_*.py"):
+        return None
+    return not _may_hold(collection_path, wanted) or None
+
+
+@cache
+def _may_hold(file: Path, kind: str) -> bool:
+    if kind == "sweep" and _is_swept(file):
+        return True
+    return ("requires_model" if kind == "requires_model" else "hypothesis") in file.read_text()
+
+
+def _is_swept(file: Path) -> bool:
+    """Whether all its tests are sweeps."""
+    folder = file.parent.name
+    return folder in ("fidelity", "performance") or (folder == "golden" and not file.name.startswith(MEASURED_GOLDEN))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what each test is, by its folder, and the sweeps: hypothesis, what is carried between dialects, recordings,
     corpora said in every dialect, and load."""
@@ -32,10 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         room = item.path.relative_to(ROOT / "tests").parts[0]
         if room != "meta":
             item.add_marker(KINDS.get(room, room))
-        folder, name = item.path.parent.name, item.path.name
-        swept = folder in ("fidelity", "performance") or (folder == "golden" and not name.startswith(MEASURED_GOLDEN))
-        if swept or getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+        if _is_swept(item.path) or getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker("sweep")
+        for kind in ("requires_model", "sweep"):
+            if item.get_closest_marker(kind) is not None and not _may_hold(item.path, kind):
+                raise pytest.UsageError(f"{item.path} has tests of the kind {kind}, but nothing in it tells so")
 
 
 @pytest.fixture(scope="session", autouse=True)
