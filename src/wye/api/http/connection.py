@@ -25,6 +25,8 @@ MAX_HEAD_BYTES = 65_536
 """The most that a request's line and headers may take."""
 MAX_UNREAD_BYTES = 262_144
 """The socket is not read further while more than this of a body waits for the application."""
+MAX_HELD_BYTES = 65_536
+"""So much of a body is waited for before its call begins, if the head is known: many clients write the two apart."""
 MAX_LEARNED = 8
 """Heads that a connection learns before it is taken for one whose heads all differ."""
 MAX_WAITING = 64
@@ -70,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_direct",
         "_drained",
         "_headers",
+        "_held",
         "_incoming",
         "_known",
         "_learned",
@@ -143,6 +146,8 @@ class Connection(asyncio.Protocol):
         self._known: KnownHead | None = None
         """The last one that may be known again."""
         self._learned = 0
+        self._held = b""
+        """A request with a known head, but for the rest of its body. The parser has seen none of it."""
         # Filled by the parser itself: no Python frame for each piece.
         self._between = [True]
         """One item while the parser is between two requests, none within one."""
@@ -166,8 +171,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        held, self._held = self._held, b""
+        if held:
+            data = held + data
+            self._bare_bytes = 0
         between = bool(self._between)
-        if between and self._call is None and self._known is not None and self._is_known(data, self._known):
+        if between and self._call is None and self._known is not None and self._is_known(data, self._known, bool(held)):
             return
         in_body = self._incoming is not None
         if not in_body:
@@ -212,12 +221,20 @@ class Connection(asyncio.Protocol):
                 self._known = learn(data, self._call) or self._known
             self._start()
 
-    def _is_known(self, data: bytes, head: KnownHead) -> bool:
-        """Whether this is a request with the head of the one before; then its answer begins."""
+    def _is_known(self, data: bytes, head: KnownHead, waited: bool) -> bool:
+        """Whether this is a request with a known head; its answer begins when it is whole. It is `waited` for once."""
         found = head.read(data)
         if found is None:
             return False
-        headers, body = found
+        headers, body, missing = found
+        if missing:
+            if waited or missing > MAX_HELD_BYTES:
+                return False
+            self._held = data
+            self._bare_bytes = len(data)
+            self._within(BODY_S)
+            return True
+        self._bare_bytes = 0
         self._call = Call(self, head.method, head.target, "1.1", headers, True, body)
         self._deadline = inf
         self._start()
@@ -382,6 +399,9 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """uvicorn ends: what is being answered may be answered to its end, and then the connection is closed."""
+        if self._held:
+            self._known = None
+            self.data_received(b"")
         if self._call is None:
             self._close()
         else:

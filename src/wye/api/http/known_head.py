@@ -16,8 +16,8 @@ _MAX_DIGITS = 15
 class KnownHead:
     """What the parser made of a head, for a request whose head is the same but for the length of its body.
 
-    What a parser finds depends on nothing but the bytes since the request before. Only a request that comes whole, with
-    no byte beyond it, is known: all others are the parser's.
+    What a parser finds depends on nothing but the bytes since the request before. Only a request without a byte beyond
+    it is known: all others are the parser's.
     """
 
     __slots__ = ("_after", "_before", "_digits_at", "_headers", "method", "target")
@@ -31,8 +31,9 @@ class KnownHead:
         self.method = call.method
         self.target = call.target
 
-    def read(self, data: bytes) -> tuple[HeaderMap, bytes] | None:
-        """The headers and the body of a request with this head; None when the bytes are anything else."""
+    def read(self, data: bytes) -> tuple[HeaderMap, bytes, int] | None:
+        """The headers of a request with this head, its body, and how many bytes of that are still to come. None for any
+        other bytes."""
         if not data.startswith(self._before):
             return None
         digits_at = self._digits_at
@@ -40,17 +41,18 @@ class KnownHead:
         if end < 0 or not data.startswith(self._after, end):
             return None
         digits = data[digits_at:end]
-        body = data[end + len(self._after) :]
-        if not digits.isdigit() or int(digits) != len(body):
+        if not digits.isdigit():
             return None
-        return {**self._headers, b"content-length": digits}, body
+        body = data[end + len(self._after) :]
+        missing = int(digits) - len(body)
+        return ({**self._headers, b"content-length": digits}, body, missing) if missing >= 0 else None
 
 
 def learn(data: bytes, call: Call) -> KnownHead | None:
     """The head of a call that the parser found at the begin of these bytes; None where it is not to be known."""
     end = data.find(b"\r\n\r\n", 0, MAX_KNOWN_BYTES) + 4
     found = _LENGTH.search(data, 0, end)
-    if found is None or call.version != "1.1":
+    if found is None or call.version != "1.1" or b"expect" in call.headers:
         return None
     # Each line but the first and the last is a header of its own: none is folded, or comes twice.
     if data.count(b"\r\n", 0, end) != len(call.headers) + 2:

@@ -142,6 +142,15 @@ async def test_a_body_that_never_begins_is_refused(clock: Clock):
             await refused(caller)
 
 
+async def test_a_body_that_never_comes_behind_a_known_head_is_refused(clock: Clock):
+    clock(BODY_S=0.05)
+    async with serving(echo) as served:
+        caller = await served.call()
+        await caller.ask(post(b"one"))
+        caller.say(post(b"", length=3))
+        await refused(caller)
+
+
 async def test_a_body_behind_another_request_is_refused_too(clock: Clock):
     """Its head came with the end of the one before it."""
     clock(BODY_S=0.05)

@@ -155,6 +155,19 @@ async def test_a_server_that_ends_answers_only_what_it_has_begun():
     assert len(application.begun) == 1
 
 
+async def test_a_server_that_ends_answers_a_request_whose_body_is_still_coming():
+    async with serving(Numbered(0)) as served:
+        caller = await served.call()
+        await caller.ask(post(b"one"))
+        caller.say(post(b"on", length=3))
+        await asyncio.sleep(0.02)
+        for connected in served.connections:
+            connected.shutdown()
+        answer = await caller.ask(b"e")
+        assert (answer.status, answer.headers[b"connection"]) == (200, b"close")
+        assert await caller.rest() == b""
+
+
 async def test_a_second_request_has_all_the_time_it_needs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connection, "KEEP_ALIVE_S", 0.05)
     application = Numbered(0.3)
