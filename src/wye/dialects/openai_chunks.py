@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from wye.canon.events import Aside, End, Event, Failure, Start, UsageReport
 from wye.dialects.openai_errors import holds_error, refusal
 from wye.dialects.openai_usage import decode_usage
+from wye.dialects.text_shape import MoreText
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, type_name
 from wye.kernel.sse import Frame, SseDecoder
@@ -39,6 +40,7 @@ class ChunkDecoder(ABC):
     def __init__(self, adapt: Callable[[JsonObject], JsonObject] | None = None) -> None:
         """`adapt` makes OpenAI's chunk of one whose members have other names."""
         self._sse = SseDecoder()
+        self._more_text = MoreText(self._sse.held)
         self._adapt = adapt
         self._started = False
         self._over = False
@@ -52,11 +54,15 @@ class ChunkDecoder(ABC):
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
+        if events := self._more_text.read(chunk):
+            return events
         try:
             frames = self._sse.feed(chunk)
         except UpstreamError as error:
             return self._fail([], error)
-        return self.read(frames)
+        events = self.read(frames)
+        self._more_text.learn(chunk, events)
+        return events
 
     def close(self) -> list[Event]:
         events = self.read(self._sse.close())

@@ -102,10 +102,12 @@ def parse(whole: bytes) -> list[Frame]:
 class SseDecoder:
     """Chunks in, frames out. A byte-order mark at the start is dropped."""
 
-    __slots__ = ("_splitter", "_started")
+    __slots__ = ("_splitter", "_started", "held")
 
     def __init__(self) -> None:
         self._splitter = FrameSplitter()
+        self.held = self._splitter.held
+        """What has come of a frame that has not ended."""
         self._started = False
 
     def feed(self, chunk: bytes) -> list[Frame]:

@@ -35,6 +35,7 @@ from wye.dialects.anthropic_messages.response import (
     implied_reason,
     take_finish,
 )
+from wye.dialects.text_shape import MoreText
 from wye.kernel.errors import BadAnswer, BadRequest, StreamCut, WyeError
 from wye.kernel.fields import Fields, take
 from wye.kernel.ids import new_id
@@ -78,6 +79,7 @@ class _Block:
 class Decoder:
     def __init__(self) -> None:
         self._sse = SseDecoder()
+        self._under_way = MoreText(self._sse.held)
         self._blocks: dict[int, _Block] = {}
         self._begun = 0
         self._texts = 0
@@ -91,12 +93,16 @@ class Decoder:
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
+        if events := self._under_way.read(chunk):
+            return events
         try:
             frames = self._sse.feed(chunk)
         except WyeError as error:
             self._over = True
             return [Failure(error)]
-        return self.read(frames)
+        events = self.read(frames)
+        self._under_way.learn(chunk, events)
+        return events
 
     def read(self, frames: list[Frame]) -> list[Event]:
         """The events of frames that came in any other framing."""

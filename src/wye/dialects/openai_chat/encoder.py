@@ -76,13 +76,12 @@ class Encoder:
         self._choices: dict[int, _Choice] = {}
 
     def encode(self, event: Event) -> bytes:
-        match event:
-            case TextDelta(logprobs=None, extras=None):
-                choice = self._choices.get(event.choice)
-                if choice is None or self._members:
-                    return self._delta(event.choice, {"content": event.text})
+        if type(event) is TextDelta and event.logprobs is None and event.extras is None and not self._members:
+            choice = self._choices.get(event.choice)
+            if choice is not None:
                 choice.said += len(event.text)
-                return b"%b%b%b" % (choice.prefix, encode(event.text), choice.suffix)
+                return choice.prefix + encode(event.text) + choice.suffix
+        match event:
             case TextDelta():
                 own_extras(event.extras, NAME, self._losses, _path(event), "info")
                 self._choice(event.choice).said += len(event.text)

@@ -68,7 +68,7 @@ class Encoder:
                 if choice is None or self._members:
                     return self._say(event.choice, event.text)
                 choice.said += len(event.text)
-                return b"%b%b%b" % (choice.prefix, encode(event.text), choice.suffix)
+                return choice.prefix + encode(event.text) + choice.suffix
             case TextDelta():
                 path = f"choices[{event.choice}].content[{event.index}]"
                 own_extras(event.extras, NAME, self._losses, path, "info")

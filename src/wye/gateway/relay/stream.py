@@ -95,7 +95,7 @@ class RelayedStream:
     def _note(self, event: Event) -> None:
         """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
         if type(event) is TextDelta and self._content:
-            self._move()  # nearly every event
+            self.deadline_s = clock.monotonic_s() + self._gap_s  # nearly every event
             return
         if not isinstance(event, Ping):
             self._move()

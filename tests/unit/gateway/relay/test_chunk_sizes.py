@@ -1,0 +1,233 @@
+"""How a stream is cut into chunks changes nothing of what is said. Only a chunk that is one whole frame can take the
+short way of a text under way, so that its bytes are held here against those of the long one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wye.canon.events import TextDelta
+from wye.canon.loss import Losses
+from wye.canon.request import ChatRequest
+from wye.dialects.dialect import Dialect
+from wye.dialects.registry import DIALECTS
+from wye.gateway.relay.passthrough import PassthroughStream
+from wye.gateway.relay.stream import RelayedStream
+from wye.gateway.relay.translate import TranslatedStream
+from wye.kernel import clock, ids, sse
+from wye.kernel.errors import UpstreamError
+from wye.ports.transport import Clocks, Sink
+
+GOLDEN = Path(__file__).parents[3] / "golden"
+SPOKEN = ("openai_chat", "openai_completions", "openai_responses", "anthropic_messages")
+STREAMS = [
+    pytest.param(name, path.read_bytes(), id=f"{name}-{path.stem}")
+    for name in SPOKEN
+    for path in sorted(GOLDEN.glob(f"{name}/streams/*.sse"))
+]
+
+
+@pytest.fixture(autouse=True)
+def the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids._source, "getrandbits", lambda bits: 7)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
+
+
+class Arriving:
+    """Implements `ports.transport.Reply`: an answer whose chunks are all here."""
+
+    status = 200
+    headers: dict[bytes, bytes] = {}  # noqa: RUF012
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._left = iter([*chunks, b""])
+
+    async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
+        return next(self._left)
+
+    async def pour(self, sink: Sink, clock: str) -> bool:
+        return all(sink.take(chunk) for chunk in self._left if chunk)
+
+    async def read_all(self, limit: int, timeout_s: float) -> bytes:
+        raise AssertionError("a stream is not read as a whole")
+
+    def close(self) -> None:
+        pass
+
+
+class Mouth:
+    """Implements `gateway.exchange.Outlet`: a caller who takes all at once."""
+
+    def __init__(self) -> None:
+        self.said = b""
+
+    def say(self, data: bytes) -> bool:
+        self.said += data
+        return True
+
+    async def drained(self) -> None:
+        pass
+
+
+def relayed(upstream: Dialect, caller: Dialect, chunks: list[bytes]) -> tuple[bytes, str, Any]:
+    """What the caller hears, why it failed before that, and its usage."""
+    reply = Arriving(chunks)
+    stream: RelayedStream
+    if upstream is caller:
+        stream = PassthroughStream(reply, Clocks(), upstream, "req_1", hide_usage=True)
+    else:
+        request = ChatRequest(model="m", messages=[], stream=True, include_usage=True)
+        encoder = caller.stream_encoder(request, Losses())
+        stream = TranslatedStream(reply, Clocks(), upstream.stream_decoder(), encoder, None)
+    mouth = Mouth()
+
+    async def run() -> None:
+        await stream.open()
+        await stream.relay(mouth)
+
+    try:
+        asyncio.run(run())
+    except UpstreamError as error:
+        return mouth.said, str(error), stream.usage
+    return mouth.said, "", stream.usage
+
+
+def cut(wire: bytes, size: int) -> list[bytes]:
+    return [wire[start : start + size] for start in range(0, len(wire), size)]
+
+
+@pytest.mark.parametrize("caller", SPOKEN)
+@pytest.mark.parametrize(("upstream", "wire"), STREAMS)
+def test_what_was_recorded(upstream: str, wire: bytes, caller: str) -> None:
+    spoken = DIALECTS[upstream], DIALECTS[caller]
+    slowly = relayed(*spoken, cut(wire, 1))
+    assert relayed(*spoken, sse.split(wire)) == slowly
+    for size in (7, 64, len(wire)):
+        assert relayed(*spoken, cut(wire, size)) == slowly
+
+
+def openai(*choices: dict[str, Any], **members: Any) -> bytes:
+    return b"data: " + json.dumps({"id": "c", "model": "m", "choices": choices, **members}).encode() + b"\n\n"
+
+
+def chat(text: Any, index: int = 0, finish: str | None = None, **more: Any) -> bytes:
+    return openai({"index": index, "delta": {"content": text, **more}, "finish_reason": finish})
+
+
+def completion(text: Any, index: int = 0, finish: str | None = None, **more: Any) -> bytes:
+    return openai({"index": index, "text": text, "finish_reason": finish, **more})
+
+
+def claude(kind: str, **members: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, **members}).encode())
+
+
+def piece(text: Any, index: int = 0, kind: str = "text_delta", **more: Any) -> bytes:
+    return claude("content_block_delta", index=index, delta={"type": kind, "text": text, **more})
+
+
+def block(index: int, **block: Any) -> bytes:
+    return claude("content_block_start", index=index, content_block=block)
+
+
+TEXTS = ["a", " word", "é😀", 'so "quoted"', "a\\b", "line\n\n", '", "usage": {"x": 1}', "\ud800", "", None, 5, ["x"]]
+ODD = [
+    b": still here\n\n", b"\n", b"data: {\n\n", b"event: error\n" + chat("a"), b"data: [DONE]\n\n", b"data: 1\n\n",
+    chat("a").replace(b'"a"', b'"a"\n\n'), chat("a").replace(b'"a"', b'"\x01"'), chat("a").replace(b'"a"', b'"\xff"'),
+    chat("a")[:-9], chat("a")[-30:], chat("a")[:-2], b'data: {"error": {"message": "no"}}\n\n',
+]  # fmt: skip
+CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+PLAIN = {"index": 0, "delta": {"content": "a"}}
+FRAMES = {
+    "openai_chat": [
+        *map(chat, TEXTS), chat("b", 1), chat("b", note={"content": "a"}), chat("b", tool_calls=[CALL]),
+        chat("b", reasoning_content="hm"), chat("b", 0, "stop"), chat("b", 1, "length"), chat("a", role="assistant"),
+        openai({**PLAIN, "logprobs": {"content": []}}), openai(usage={"prompt_tokens": 1}), openai(PLAIN, PLAIN),
+    ],
+    "openai_completions": [
+        *map(completion, TEXTS), completion("b", 1), completion("b", 0, "stop"), completion("b", 1, "length"),
+        completion("a", logprobs={"tokens": ["a"]}), completion("a", note={"text": "a"}),
+    ],
+    "anthropic_messages": [
+        *map(piece, TEXTS), piece("a", 1), piece("a", 2), piece("a", kind="thinking_delta", thinking="hm"),
+        piece("a", citation=1), claude("ping"), claude("content_block_stop", index=0), block(0, type="text", text="b"),
+        claude("content_block_stop", index=1), block(1, type="text", text=""), block(2, type="thinking", thinking="hm"),
+        claude("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}), claude("message_stop"),
+        claude("error", error={"type": "overloaded_error", "message": "no"}), piece("a").partition(b"\n")[2],
+    ],
+}  # fmt: skip
+BEGINNINGS = {
+    "openai_chat": [chat("So")],
+    "openai_completions": [completion("So")],
+    "anthropic_messages": [
+        claude("message_start", message={"id": "m", "model": "m", "usage": {"input_tokens": 1}}),
+        block(0, type="text", text=""),
+        piece("So"),
+    ],
+}
+
+
+def noting(text: int, name: bytes) -> bytes:
+    return b'data: {"note": {"text": "%c"}, "choices": [{"index": 0, "delta": {"%b": "a"}}]}\n\n' % (text, name)
+
+
+NEARLY = {
+    "half a frame before it": [chat("a"), chat("b"), b'data: {"x', chat("c"), chat("d")],
+    "the second halves of frames": [chat("a"), chat("b")[:20], chat("b")[20:], chat("c")[20:], chat("d")[20:]],
+    "with the beginning of the next": [chat("a") + b"data", chat("b")[4:] + b"data", chat("c")[4:] + b"data"],
+    "another that begins alike": [chat("a"), chat("b") + b"data", chat("c") + b"data", b": d\n\n"],
+    "more than one text": [noting(text, b"content") for text in b"aaab"],
+    "another text than the one that was looked for": [noting(text, rb"c\u006fntent") for text in b"xxxy"],
+    "texts in turns": [chat("a"), chat("b", 1), chat("c"), chat("d", 1), chat("e", 1), chat("f", 1)],
+    "a call in between": [chat("a"), chat("b"), chat(None, tool_calls=[CALL]), chat("c"), chat("d"), chat("e")],
+    "after its end": [chat("a"), chat("b"), chat(None, 0, "stop"), chat("c"), b"data: [DONE]\n\n", chat("d")],
+    "after an error": [chat("a"), chat("b"), b"data: {\n\n", chat("c")],
+}
+
+
+@pytest.mark.parametrize("caller", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("frames", NEARLY.values(), ids=NEARLY)
+def test_what_is_nearly_a_piece_of_text(frames: list[bytes], caller: str) -> None:
+    spoken, frames = (DIALECTS["openai_chat"], DIALECTS[caller]), [chat("So"), *frames]
+    assert relayed(*spoken, frames) == relayed(*spoken, cut(b"".join(frames), 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("anthropic_messages", piece("a", x=1)),
+        ("openai_chat", openai({**PLAIN, "logprobs": {"content": [{"token": "a"}]}})),
+        ("openai_completions", completion("a", logprobs={"tokens": ["a"], "token_logprobs": [-0.5]})),
+    ],
+)
+def test_what_is_said_beside_a_text_comes_with_each_piece(name: str, frame: bytes) -> None:
+    decoder = DIALECTS[name].stream_decoder()
+    for beginning in BEGINNINGS[name]:
+        decoder.feed(beginning)
+    first, second, third = [decoder.feed(frame) for _ in range(3)]
+    assert first == second == third
+    assert isinstance(first[0], TextDelta)
+    assert first[0].extras or first[0].logprobs
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[str, list[bytes]]:
+    """Mostly a text under way, and what else may come in between."""
+    name = draw(st.sampled_from(sorted(FRAMES)))
+    own = FRAMES[name]
+    frames = st.sampled_from(own[:6]) | st.sampled_from(own) | st.sampled_from([*own, *ODD])
+    return name, [*BEGINNINGS[name], *draw(st.lists(frames, max_size=12))]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(stream=streams(), caller=st.sampled_from(sorted(FRAMES)))
+def test_what_may_come(stream: tuple[str, list[bytes]], caller: str) -> None:
+    name, frames = stream
+    spoken = DIALECTS[name], DIALECTS[caller]
+    assert relayed(*spoken, frames) == relayed(*spoken, cut(b"".join(frames), 1))
