@@ -316,7 +316,8 @@ def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time stands still: an answer without a time gets the present one, which must not tell two answers apart; nor must
     the ids that are made for what has none."""
     monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
-    monkeypatch.setattr(ids._source, "getrandbits", lambda bits: 7)
+    monkeypatch.setattr(ids, "_drawn", [])
+    monkeypatch.setattr(ids._source, "randbytes", bytes)
 
 
 def unaccounted(body: dict[str, Any], told: Callable[[dict[str, Any]], tuple[Any, Losses]]) -> set[str]:

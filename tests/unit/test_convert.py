@@ -126,7 +126,8 @@ def _one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times and new ids do not tell two streams apart."""
     monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
     monkeypatch.setattr(clock, "monotonic_s", lambda: 5.0)
-    monkeypatch.setattr(ids._source, "getrandbits", lambda bits: 7)
+    monkeypatch.setattr(ids, "_drawn", [])
+    monkeypatch.setattr(ids._source, "randbytes", bytes)
 
 
 @pytest.mark.usefixtures("_one_moment")

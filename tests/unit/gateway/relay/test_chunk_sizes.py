@@ -35,7 +35,8 @@ STREAMS = [
 
 @pytest.fixture(autouse=True)
 def the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids._source, "getrandbits", lambda bits: 7)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(ids, "_drawn", [])
+    monkeypatch.setattr(ids._source, "randbytes", bytes)  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(clock, "wall_s", lambda: 1_790_000_000.0)
 
 
