@@ -10,8 +10,8 @@ from typing import Any
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.caller import Caller, caller_of
 from wye.api.edge import (
+    JSON_LINE,
     CallerLeft,
-    answer,
     as_wye_error,
     asks_for_plain_text,
     body_at_once,
@@ -149,7 +149,7 @@ class App:
                 return
             known = as_wye_error(error, request_id)
             if not begun:
-                await send_error(caller, known, dialect, request_id, _about(exchange) if exchange else b"")
+                await send_error(caller, known, dialect, request_id, b"".join(_about(exchange)) if exchange else b"")
 
     async def _signed_body(self, scope: Scope, caller: Caller) -> tuple[bytes, str]:
         """The body and its sender, where AWS's clients sign it. Raises Forbidden in AWS's words."""
@@ -161,7 +161,7 @@ class App:
 
     async def _stream(self, exchange: Exchange, stream: Stream, caller: Caller) -> None:
         content_type = _PLAIN_TEXT if asks_for_plain_text(caller.headers) else exchange.speaks.framing.content_type
-        lines = b"content-type: %b\r\ncache-control: no-cache\r\n%b" % (content_type, _lines(exchange))
+        lines = _lines(exchange, b"content-type: %b\r\ncache-control: no-cache\r\n" % content_type)
         told = len(exchange.losses)
         try:
             caller.begin(200, lines, None)
@@ -208,29 +208,32 @@ def _plain_path(scope: Scope) -> str:
 def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[None]:
     if b"x-wye-loss" in exchange.headers and wants_losses_in_body(exchange.headers):
         body = with_losses(body, exchange.losses)
-    return answer(caller, 200, body, _lines(exchange))
+    return caller.answer(200, _lines(exchange, JSON_LINE), body)
 
 
-def _lines(exchange: Exchange) -> bytes:
-    """What Wye says about an answer besides its content, as header lines."""
-    lines = id_lines(exchange.request_id, exchange.answer_dialect or exchange.dialect) + _about(exchange)
-    return lines + header_lines([*exchange.answer_headers.items()]) if exchange.answer_headers else lines
+def _lines(exchange: Exchange, first: bytes) -> bytes:
+    """An answer's header lines: the `first` and what Wye says of it besides its content."""
+    lines = [first, *id_lines(exchange.request_id, exchange.answer_dialect or exchange.dialect), *_about(exchange)]
+    if exchange.answer_headers:
+        lines.append(header_lines([*exchange.answer_headers.items()]))
+    return b"".join(lines)
 
 
-def _about(exchange: Exchange) -> bytes:
-    lines = b""
-    if exchange.deployment is not None:
-        lines = exchange.deployment.told % exchange.attempts
+def _about(exchange: Exchange) -> list[bytes]:
+    lines: list[bytes] = []
+    deployment = exchange.deployment
+    if deployment is not None:
+        lines.append(deployment.told_first if exchange.attempts == 1 else deployment.told % exchange.attempts)
     if exchange.reservation is not None:
-        lines += exchange.reservation.lines
+        lines.append(exchange.reservation.lines)
     if exchange.queue_position is not None:
-        lines += b"x-queue-position: %b\r\n" % exchange.queue_position
+        lines.append(b"x-queue-position: %b\r\n" % exchange.queue_position)
     if exchange.cache is not None:
-        lines += b"x-wye-cache: %b\r\n" % exchange.cache.encode()
+        lines.append(b"x-wye-cache: %b\r\n" % exchange.cache.encode())
     if exchange.trace is not None and wants_trace(exchange.headers):
-        lines += b"x-wye-trace: %b\r\n" % _as_header("; ".join(exchange.trace))
+        lines.append(b"x-wye-trace: %b\r\n" % _as_header("; ".join(exchange.trace)))
     if exchange.losses:
-        lines += b"x-wye-loss: %b\r\n" % exchange.losses.header().encode()
+        lines.append(b"x-wye-loss: %b\r\n" % exchange.losses.header().encode())
     return lines
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable
 from math import ceil
 
 from wye.api.caller import Caller
@@ -17,6 +16,7 @@ from wye.ports.transport import HeaderMap, Headers
 
 log = logging.getLogger("wye")
 
+JSON_LINE = b"content-type: application/json\r\n"
 _USABLE_ID = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 
 
@@ -117,8 +117,8 @@ async def send_error(caller: Caller, error: WyeError, dialect: Dialect, request_
     """`lines` are headers to add."""
     body = encode(dialect.encode_error(error, request_id))
     own = dialect.error_headers(error) if dialect.error_headers is not None else []
-    about = id_lines(request_id, dialect) + header_lines(error_headers(error) + own)
-    await answer(caller, error.status, body, about + lines)
+    about = [JSON_LINE, *id_lines(request_id, dialect), header_lines(error_headers(error) + own), lines]
+    await caller.answer(error.status, b"".join(about), body)
 
 
 def error_headers(error: WyeError) -> Headers:
@@ -131,11 +131,6 @@ def error_headers(error: WyeError) -> Headers:
     return headers
 
 
-def answer(caller: Caller, status: int, body: bytes, lines: bytes) -> Awaitable[None]:
-    """A whole answer of JSON."""
-    return caller.answer(status, b"content-type: application/json\r\n" + lines, body)
-
-
 def id_headers(request_id: str, dialect: Dialect) -> Headers:
     """The request's id, also under the name that the dialect's own clients read."""
     value = request_id.encode()
@@ -145,11 +140,13 @@ def id_headers(request_id: str, dialect: Dialect) -> Headers:
     return headers
 
 
-def id_lines(request_id: str, dialect: Dialect) -> bytes:
-    """The same as header lines."""
-    if dialect.request_id_header is None:
-        return b"x-request-id: " + request_id.encode() + b"\r\n"
-    return header_lines(id_headers(request_id, dialect))
+def id_lines(request_id: str, dialect: Dialect) -> tuple[bytes, ...]:
+    """The same as header lines, in pieces."""
+    value = request_id.encode()
+    own = dialect.request_id_header
+    if own is None:
+        return (b"x-request-id: ", value, b"\r\n")
+    return (b"x-request-id: ", value, b"\r\n", own, b": ", value, b"\r\n")
 
 
 def header_lines(headers: Headers) -> bytes:

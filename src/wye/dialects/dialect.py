@@ -133,7 +133,9 @@ class TapRules(msgspec.Struct, frozen=True, kw_only=True):
     """Makes a request (its top-level members, changed in place) ask for usage; whether it did not do so itself."""
 
 
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One is like no other: there are few, and they live as long as the process."""
+
     name: str
     """The key in extras, configuration and metrics: `openai_chat`."""
 
@@ -148,6 +150,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     encode_response: Callable[[ChatResponse, Losses], JsonObject]
     custom_tools: bool = False
     """Whether there are tools of free text."""
+    cites: bool = False
+    """Whether documents in a request may ask to be cited. Who speaks such a dialect cites them itself."""
     kept_by_vendor: Mapping[str, str] = {}
     """Members of a request that stand for words which only the vendor has, and the code of the error that says so."""
     echo: Callable[[ChatRequest, ChatResponse], ChatResponse] | None = None

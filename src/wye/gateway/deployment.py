@@ -54,6 +54,7 @@ class Deployment:
         "provider",
         "takes_prefill",
         "told",
+        "told_first",
         "weight",
     )
 
@@ -86,15 +87,17 @@ class Deployment:
         plain = "".join(character if character.isprintable() else "?" for character in self.id.replace("%", "%%"))
         self.told = b"x-wye-deployment: %b\r\nx-wye-attempts: %%d\r\n" % plain.encode("ascii", "replace")
         """The header lines that name it, with a `%d` for the number of attempts."""
+        self.told_first = self.told % 1
         self.meter = Meter()
-        self._spoken: dict[int, Dialect] = {}
+        self._spoken: dict[Dialect, Dialect] = {}
 
     def speaks(self, caller: Dialect) -> Dialect:
         """The dialect in which to ask, for a caller of that one."""
-        found = self._spoken.get(id(caller))  # there are few dialects, and they live as long as the process
-        if found is None:
-            found = self._spoken[id(caller)] = self.dialect or self.provider.speaks(self.model, caller)
-        return found
+        try:
+            return self._spoken[caller]
+        except KeyError:
+            found = self._spoken[caller] = self.dialect or self.provider.speaks(self.model, caller)
+            return found
 
 
 Order = Callable[[Sequence[Deployment]], list[Deployment]]

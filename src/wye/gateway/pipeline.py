@@ -121,7 +121,8 @@ class Pipeline:
                 route = await self.conversations.resume(exchange, route)
                 if self._searches is not None and "tools" in members:
                     route = await searched(exchange, route, self._searches)
-            if self._citing is not None and is_cited(exchange, route):
+            cites = exchange.dialect.cites or exchange.cited_files
+            if cites and self._citing is not None and is_cited(exchange, route):
                 route = await cited(exchange, route, self._citing)
             if self.settlement.funds:
                 await self.settlement.fund(exchange, route)
@@ -129,7 +130,10 @@ class Pipeline:
                 queued = await self.conversations.begin(exchange, partial(self._later, exchange, route, control))
                 later = True
                 return queued
-            answer = await (self._ask(exchange, route) if route.plain else self._answer(exchange, route, control))
+            if route.plain:
+                answer = await self._begin(exchange, route, self._attempt)
+            else:
+                answer = await self._answer(exchange, route, control)
             if turn is not None:
                 answer = await turn.keep_whole(answer) if isinstance(answer, Whole) else turn.keep_stream(answer)
             if not remembers:

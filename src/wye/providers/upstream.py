@@ -18,19 +18,31 @@ from wye.ports.transport import Clocks, HeaderMap, Reply, Transport
 from wye.providers.endpoint import header_line, read_address
 from wye.providers.rows import Row
 
-_PATHS: dict[tuple[str, Operation], str] = {
-    ("openai_chat", "chat"): "/chat/completions",
-    ("openai_responses", "chat"): "/responses",
-    ("openai_responses", "count_tokens"): "/responses/input_tokens",
-    ("openai_responses", "show_response"): "/responses/{id}",
-    ("openai_responses", "cancel_response"): "/responses/{id}/cancel",
-    ("openai_responses", "delete_response"): "/responses/{id}",
-    ("openai_completions", "chat"): "/completions",
-    ("openai_embeddings", "embed"): "/embeddings",
-    ("anthropic_messages", "chat"): "/v1/messages",
-    ("anthropic_messages", "count_tokens"): "/v1/messages/count_tokens",
+_PATHS: dict[Operation, dict[str, str]] = {
+    "chat": {
+        "openai_chat": "/chat/completions",
+        "openai_responses": "/responses",
+        "openai_completions": "/completions",
+        "anthropic_messages": "/v1/messages",
+    },
+    "embed": {"openai_embeddings": "/embeddings"},
+    "count_tokens": {
+        "openai_responses": "/responses/input_tokens",
+        "anthropic_messages": "/v1/messages/count_tokens",
+    },
+    "show_response": {"openai_responses": "/responses/{id}"},
+    "cancel_response": {"openai_responses": "/responses/{id}/cancel"},
+    "delete_response": {"openai_responses": "/responses/{id}"},
 }
-_METHODS: dict[Operation, bytes] = {"show_response": b"GET", "delete_response": b"DELETE"}
+"""By the operation and the dialect."""
+_METHODS: dict[Operation, bytes] = {
+    "chat": b"POST",
+    "embed": b"POST",
+    "count_tokens": b"POST",
+    "show_response": b"GET",
+    "cancel_response": b"POST",
+    "delete_response": b"DELETE",
+}
 _COUNTED = {
     "anthropic_messages": ("messages", "system", "tools", "tool_choice", "thinking"),
     "openai_responses": (
@@ -71,8 +83,11 @@ class UpstreamProvider:
             raise ConfigError(f"providers.{name}: base_url is required for this kind of provider")
         self.origin, prefix = read_address(f"providers.{name}.base_url", base_url)
         self._targets = {
-            key: (prefix.removesuffix("/v1") if path.startswith("/v1") else prefix).encode() + path.encode()
-            for key, path in _PATHS.items()
+            operation: {
+                dialect: (prefix.removesuffix("/v1") if path.startswith("/v1") else prefix).encode() + path.encode()
+                for dialect, path in paths.items()
+            }
+            for operation, paths in _PATHS.items()
         }
         # Later ones replace earlier ones of the same name: what the operator wrote down stands.
         auth, _, value = row.auth.partition(": ")
@@ -116,10 +131,10 @@ class UpstreamProvider:
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
         lines = self._all_lines
-        if not self._forwarded.isdisjoint(call.caller):
+        if not call.caller.keys().isdisjoint(self._forwarded):
             lines = self._lines + self._forward(call.caller)
-        method = _METHODS.get(call.operation, b"POST")
-        return self._transport.send(self.origin, method, self._target(call), lines, call.body, call.clocks)
+        target = self._target(call)
+        return self._transport.send(self.origin, _METHODS[call.operation], target, lines, call.body, call.clocks)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
         counting = [self._dialects[name] for name in self._row.dialects if name in _COUNTED]
@@ -148,7 +163,7 @@ class UpstreamProvider:
         return tokens if isinstance(tokens, int) else None
 
     def _target(self, call: Call) -> bytes:
-        target = self._targets[call.dialect, call.operation]
+        target = self._targets[call.operation][call.dialect]
         return target.replace(b"{id}", quote(call.subject, safe="").encode()) if call.subject else target
 
     def _forward(self, caller: HeaderMap) -> bytes:

@@ -33,6 +33,7 @@ DIALECT = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    cites=True,
     decode_usage=decode_usage,
     # The vendor's own client understands this code, and goes on without a thread.
     kept_by_vendor={"thread": "thread_unsupported_request"},

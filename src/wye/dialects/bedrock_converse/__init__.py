@@ -32,6 +32,7 @@ _BINARY = Dialect(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
+    cites=True,
     decode_usage=decode_usage,
     stream_decoder=Decoder,
     stream_encoder=Encoder,

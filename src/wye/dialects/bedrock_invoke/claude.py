@@ -68,4 +68,5 @@ DIALECT = bedrock_family(
     encode_stream_error=MESSAGES.encode_stream_error,
     terminator=MESSAGES.tap.terminator,
     headers=replace(HEADERS, decode_request=decode_headers),
+    cites=True,
 )

@@ -39,6 +39,7 @@ def bedrock_family(
     decode_usage: Callable[[JsonObject], Usage] = decode_metrics,
     terminator: bytes = b"",
     headers: HeaderCodec = HEADERS,
+    cites: bool = False,
 ) -> Dialect:
     """The dialect of a family, from codecs of its chunks without metrics: in AWS's frames, and `as_sse` as server-sent
     events. The encoder says them as such events; `terminator` is what they end with."""
@@ -61,6 +62,7 @@ def bedrock_family(
         encode_request=encode_request,
         decode_response=decode_response,
         encode_response=encode_response,
+        cites=cites,
         decode_usage=decode_usage,
         stream_decoder=lambda: framing.sse_decoder(reader()),
         stream_encoder=sse_encoder,

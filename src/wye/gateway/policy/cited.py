@@ -12,13 +12,10 @@ from wye.gateway.exchange import Exchange
 from wye.kernel.errors import BadRequest
 from wye.ports.citing import Citing
 
-_CITING = ("anthropic_messages", "bedrock_converse", "bedrock_claude")
-"""The dialects that have such documents: who speaks one of them cites them itself."""
-
 
 def is_cited(exchange: Exchange, route: Route) -> bool:
     """Whether a request asks for citations that Wye must find."""
-    return bool(exchange.cited_files) or (exchange.dialect.name in _CITING and _asks(exchange, route))
+    return bool(exchange.cited_files) or (exchange.dialect.cites and _asks(exchange, route))
 
 
 async def cited(exchange: Exchange, route: Route, citing: Citing) -> Route:
@@ -33,9 +30,7 @@ async def cited(exchange: Exchange, route: Route, citing: Citing) -> Route:
 
 
 def _asks(exchange: Exchange, route: Route) -> bool:
-    if route.panel is not None or any(
-        deployment.speaks(exchange.dialect).name in _CITING for deployment in route.deployments
-    ):
+    if route.panel is not None or any(deployment.speaks(exchange.dialect).cites for deployment in route.deployments):
         return False
     messages = exchange.members.get("messages")
     return messages is not None and b'"citations"' in bytes(messages) and _has_documents(exchange.canonical())

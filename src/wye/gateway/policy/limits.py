@@ -49,10 +49,8 @@ def refusal(name: str, limit: int, wait_s: float) -> LimitExceeded:
     return LimitExceeded(said, retry_after_s=wait_s)
 
 
-def told_of(limits: Limits) -> bytes:
-    """The header lines, with a `%d` each for what is left of requests, and of tokens, where they have a limit."""
-    told = b""
-    for name, limit in (("requests", limits.requests_per_minute), ("tokens", limits.tokens_per_minute)):
-        if limit is not None:
-            told += f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n".encode()
-    return told
+def told_of(name: str, limit: int | None) -> bytes:
+    """The header lines of a limit for `requests` or `tokens`, with a `%d` for what is left; b"" where there is none."""
+    if limit is None:
+        return b""
+    return f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n".encode()

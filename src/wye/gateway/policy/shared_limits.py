@@ -107,7 +107,7 @@ def account_of(limits: Limits, prefix: str) -> Account:
         quotas,
         quotas[1:] if limits.requests_per_minute is not None else quotas,
         [name for name, *_ in found],
-        told_of(limits),
+        told_of("requests", limits.requests_per_minute) + told_of("tokens", limits.tokens_per_minute),
         [place for place, quota in enumerate(quotas) if quota.refills],
         limits.tokens_per_minute is not None,
     )

@@ -31,7 +31,7 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
         body = encode(members)
     streamed, headers, clocks = bool(exchange.stream), exchange.headers, deployment.clocks
     reply = await provider.call(Call(dialect.name, deployment.model, body, streamed, clocks=clocks, caller=headers))
-    if not BESIDE_ANSWERS.isdisjoint(reply.headers):
+    if not reply.headers.keys().isdisjoint(BESIDE_ANSWERS):
         heard(exchange, deployment, reply.headers)
     try:
         if reply.status >= 400:

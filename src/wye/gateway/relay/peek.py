@@ -21,7 +21,12 @@ def peek(body: bytes) -> dict[str, Raw]:
 
 def model_of(members: dict[str, Raw], default: str | None) -> str:
     """The model asked for. Raises BadRequest when there is none."""
-    model = _member(members, "model", str, "a string")
+    try:
+        model = decode(members["model"])
+    except (KeyError, JsonError):
+        model = None
+    if not isinstance(model, str):
+        model = _member(members, "model", str, "a string")  # which says what is wrong with it
     if model := model or default:
         return model
     raise BadRequest("model is required: name the model that should answer. GET /v1/models lists them.", param="model")
