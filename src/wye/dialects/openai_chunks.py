@@ -54,8 +54,8 @@ class ChunkDecoder(ABC):
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
-        if events := self._more_text.read(chunk):
-            return events
+        if (piece := self._more_text.read(chunk)) is not None:
+            return [piece]
         try:
             frames = self._sse.feed(chunk)
         except UpstreamError as error:

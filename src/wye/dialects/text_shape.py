@@ -12,6 +12,8 @@ _TEXT = re.compile(
     rb'"(?:content|text|delta|thinking|reasoning_content|reasoning|partial_json|arguments)"\s*:\s*'
     rb'"((?:[^"\\\x00-\x1f]|\\.)*)"'
 )
+_NUMBER = re.compile(rb'"sequence_number"\s*:\s*([1-9][0-9]*)(?=,)')
+_PADDING = re.compile(rb'"obfuscation"\s*:\s*"([0-9A-Za-z]+)"(?=\}\n\n\Z)')
 _TRIES = 8
 _decode = msgspec.json.Decoder(str).decode
 
@@ -20,19 +22,33 @@ class TextShape:
     """All bytes of such a frame but its text, learned from one that was looked at.
 
     A frame of the same bytes before and after, with another JSON string between the quotes, is as good as that one was:
-    it holds JSON, and no member that the other had not. Where every frame has another number or padding, it is soon
-    given up.
+    it holds JSON, and no member that the other had not. OpenAI's may also be numbered, before their text, and padded
+    against traffic analysis, at their end. Where more differs from frame to frame, it is soon given up.
     """
 
-    __slots__ = ("_after", "_before", "_length", "_quoted", "_served", "_tries")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_differs",
+        "_length",
+        "_more_differs",
+        "_numbered",
+        "_padded",
+        "_served",
+        "_tries",
+    )
 
     def __init__(self) -> None:
         self._before = self._after = b""
-        """Up to the text, and from its end; the quotes are theirs."""
+        """Up to the first of what differs, and from the end of the last; quotes are theirs."""
         self._length = -1
-        """Of both; before anything was learned no frame is as long as its text and this."""
-        self._quoted = slice(0)
-        """Where the text is, with its quotes."""
+        """Of both; before anything was learned no frame is as long as what differs and this."""
+        self._differs = slice(0)
+        """Where the rest is, with a byte more on either side: of a text alone these are its quotes."""
+        self._more_differs = False
+        """Whether it is more than the text."""
+        self._numbered = self._padded = b""
+        """From the number's end to the text, and from the text's to the padding; empty where there is none."""
         self._tries = 0
         """Shapes learned in a row that no other frame had."""
         self._served = False
@@ -41,22 +57,46 @@ class TextShape:
         """The text of a chunk that is one frame of this shape; "" for any other, and where the text is empty."""
         if len(chunk.removeprefix(self._before).removesuffix(self._after)) + self._length != len(chunk):
             return ""
+        quoted = chunk[self._differs]
+        if self._more_differs:
+            quoted = self._quoted(quoted[1:-1])
         try:
-            text = _decode(chunk[self._quoted])
+            text = _decode(quoted)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return ""
         self._served = True
         return text
 
-    def learn(self, frame: bytes) -> str:
-        """From a frame that may be passed on as it is. Gives back what `text` would; "" where nothing was learned."""
+    def _quoted(self, text: bytes) -> bytes:
+        """The text of what differs; b"" when it is no number, or no padding, that stands beside it."""
+        if self._numbered:
+            number, _, text = text.partition(self._numbered)
+            if not number.isdigit() or number[:1] == b"0":
+                return b""
+        if self._padded:
+            text, _, padding = text.partition(self._padded)
+            if not padding.isalnum():
+                return b""
+        return b'"' + text + b'"'
+
+    def learn(self, frame: bytes, *, numbered: bool = True) -> str:
+        """From a frame that may be passed on as it is, also with another number if it is `numbered`.
+
+        Gives back what `text` would; "" where nothing was learned.
+        """
         self._tries = 0 if self._served else self._tries + 1
         found = _TEXT.search(frame) if self._tries <= _TRIES else None
         if found is None or _TEXT.search(frame, found.end()) is not None:
             return ""
-        self._before, self._after = frame[: found.start(1)], frame[found.end(1) :]
+        number = _NUMBER.search(frame, 0, found.start()) if numbered else None
+        padding = _PADDING.search(frame, found.end())
+        self._before = frame[: (number or found).start(1)]
+        self._after = frame[(padding or found).end(1) :]
         self._length = len(self._before) + len(self._after)
-        self._quoted = slice(len(self._before) - 1, 1 - len(self._after))
+        self._differs = slice(len(self._before) - 1, 1 - len(self._after))
+        self._more_differs = number is not None or padding is not None
+        self._numbered = frame[number.end(1) : found.start(1)] if number is not None else b""
+        self._padded = frame[found.end(1) : padding.start(1)] if padding is not None else b""
         text = self.text(frame)
         self._served = False
         return text
@@ -71,29 +111,31 @@ class MoreText:
     It is open only as long as nothing else comes. Any other chunk may change what the same bytes mean.
     """
 
-    __slots__ = ("_choice", "_held", "_index", "_shape", "_whole")
+    __slots__ = ("_choice", "_held", "_index", "_numbered", "_shape", "_whole")
 
-    def __init__(self, held: bytearray) -> None:
-        """`held` is what the decoder's splitter holds: a chunk that ends a frame is not one itself."""
+    def __init__(self, held: bytearray, *, numbered: bool = False) -> None:
+        """`held` is what the decoder's splitter holds: a chunk that ends a frame is not one itself. `numbered`: the
+        number of a frame means nothing to the decoder."""
         self._held = held
+        self._numbered = numbered
         self._shape = TextShape()
         self._index = self._choice = 0
         self._whole = False
         """Whether the chunk under way begins with a frame."""
 
-    def read(self, chunk: bytes) -> list[Event]:
-        """The one event of a chunk like the last; none for a chunk that is to be decoded, and then learned from."""
+    def read(self, chunk: bytes) -> TextDelta | None:
+        """The one event of a chunk like the last; None for a chunk that is to be decoded, and then learned from."""
         text = self._shape.text(chunk)
         if text:
-            return [TextDelta(self._index, text, self._choice)]
+            return TextDelta(self._index, text, self._choice)
         self._whole = not self._held
-        return []
+        return None
 
     def learn(self, chunk: bytes, events: list[Event]) -> None:
         if self._whole and not self._held and len(events) == 1:
             event = events[0]
             if type(event) is TextDelta and event.logprobs is None and event.extras is None:
                 self._index, self._choice = event.index, event.choice
-                if self._shape.learn(chunk) == event.text:
+                if self._shape.learn(chunk, numbered=self._numbered) == event.text:
                     return
         self._shape.forget()

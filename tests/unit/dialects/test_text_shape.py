@@ -24,13 +24,23 @@ def claude(text: str, index: int = 0) -> bytes:
     )
 
 
+def openai(text: str, padding: str = "xYz1", **members: Any) -> bytes:
+    """As OpenAI sends it to those who do not ask for less."""
+    return chat(text, obfuscation=padding, **members)
+
+
+def responses(text: str, padding: str = "xYz1", number: int = 5) -> bytes:
+    told = {"sequence_number": number, "item_id": "m", "output_index": 0, "delta": text, "obfuscation": padding}
+    return frame(json.dumps(told, separators=(",", ":")).encode(), "response.output_text.delta")
+
+
 def learned(whole: bytes) -> TextShape:
     shape = TextShape()
     shape.learn(whole)
     return shape
 
 
-@pytest.mark.parametrize("say", [chat, claude])
+@pytest.mark.parametrize("say", [chat, claude, openai, responses])
 @pytest.mark.parametrize(
     "text",
     [" ", "word", "two words, and a {brace}", "é", '"', "\\", "\n", "\x7f", '\\", "usage": {', "😀", "x" * 10_000],
@@ -57,6 +67,34 @@ def test_nothing_else_does(other: bytes) -> None:
     assert learned(chat("Vines")).text(other) == ""
 
 
+@pytest.mark.parametrize("text", ["b", 'b","obfuscation":"c', 'say "hm"', "", "é"])
+@pytest.mark.parametrize(("padding", "number"), [("a", 6), ("0123456789abcdefABCDEF", 12345), ("xYz1", 5)])
+def test_another_number_and_padding_fit(text: str, padding: str, number: int) -> None:
+    assert learned(responses("Vines")).text(responses(text, padding, number)) == text
+    assert learned(openai("Vines")).text(openai(text, padding)) == text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        responses("a", ""), responses("a", '"'), responses("a", "b c"), responses("a", "é"), responses("a", number=0),
+        responses("a", number=-1), responses("a").replace(b":5,", b":05,"), responses("a").replace(b":5,", b":,"),
+        responses("a").replace(b":5,", b":5.5,"), responses("a").replace(b":5,", b":5\n,"), openai("a"), b"",
+        responses("a").replace(b'"xYz1"', b'"xYz1","error":{}'), responses("a").replace(b'"a"', b'"a"b"'),
+        responses("a").replace(b'"item_id":"m"', b'"item_id":"n"'), responses("a").replace(b'"a"', b'"a"\n\n'),
+    ],
+)  # fmt: skip
+def test_another_member_beside_the_text_does_not(other: bytes) -> None:
+    assert learned(responses("Vines")).text(other) == ""
+
+
+def test_a_number_that_means_something_is_a_part_of_the_shape() -> None:
+    shape = TextShape()
+    assert shape.learn(responses("Vines"), numbered=False) == "Vines"
+    assert shape.text(responses("a", "padding", 5)) == "a"
+    assert shape.text(responses("a", "padding", 6)) == ""
+
+
 @pytest.mark.parametrize("any_", [b"", b"a", b"\n", b'""', chat("a")])
 def test_who_has_learned_nothing_knows_none(any_: bytes) -> None:
     assert TextShape().text(any_) == ""
@@ -68,6 +106,13 @@ def test_where_each_frame_differs_it_is_given_up() -> None:
     for number in range(20):
         shape.learn(chat("a", number=number))
     assert shape.text(chat("b", number=19)) == ""
+
+
+def test_where_some_frames_are_alike_it_is_learned_anew() -> None:
+    shape = TextShape()
+    for created in range(20):
+        shape.learn(chat("a", created=created))
+        assert shape.text(chat("b", created=created)) == "b"
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ class Decoder:
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
-        if events := self._under_way.read(chunk):
-            return events
+        if (piece := self._under_way.read(chunk)) is not None:
+            return [piece]
         try:
             frames = self._sse.feed(chunk)
         except WyeError as error:

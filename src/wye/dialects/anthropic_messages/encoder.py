@@ -84,10 +84,17 @@ class Encoder:
         self._finish: Finish | None = None
 
     def encode(self, event: Event) -> bytes:
+        # Nearly every event of a stream is this one.
+        if (
+            type(event) is TextDelta
+            and event.index == self._open
+            and self._said
+            and event.choice == 0
+            and event.logprobs is None
+            and event.extras is None
+        ):
+            return self._prefix + encode(event.text) + b"}}\n\n"
         match event:
-            # Nearly every event of a stream is this one.
-            case TextDelta(self._open, text, 0, None, None) if self._said:
-                return self._prefix + encode(text) + b"}}\n\n"
             case PartStart() | TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
                 return self._piece(event)
             case SignatureDelta() | CitationDelta() | OpaqueDelta():

@@ -38,6 +38,7 @@ from wye.dialects.openai_responses.name import NAME
 from wye.dialects.openai_responses.output import decode_content_part, decode_item
 from wye.dialects.openai_responses.reasoning import BREAK
 from wye.dialects.openai_responses.response import decode_usage, news_of, take_finish, take_head
+from wye.dialects.text_shape import MoreText
 from wye.kernel.errors import BadAnswer, StreamCut, UpstreamError
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, type_name
@@ -68,6 +69,9 @@ class Decoder:
 
     def __init__(self) -> None:
         self._sse = SseDecoder()
+        self._under_way = MoreText(self._sse.held, numbered=True)
+        self._item: _Item | None = None
+        """That of the text under way."""
         self._started = False
         self._finished = False
         self._over = False
@@ -79,12 +83,17 @@ class Decoder:
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
+        if (piece := self._under_way.read(chunk)) is not None and self._item is not None:
+            self._item.length += len(piece.text)
+            return [piece]
+        self._item = None
         events: list[Event] = []
         try:
             for frame in self._sse.feed(chunk):
                 self._frame(frame, events)
         except UpstreamError as error:
             self._fail(error, events)
+        self._under_way.learn(chunk, events)
         return events
 
     def close(self) -> list[Event]:
@@ -141,6 +150,7 @@ class Decoder:
             return False
         item.length += len(text)
         events.append(TextDelta(item.open, text))
+        self._item = item
         return True
 
     def _event(self, kind: str, event: JsonObject, events: list[Event]) -> None:

@@ -75,13 +75,20 @@ class Encoder:
         self._called = False
 
     def encode(self, event: Event) -> bytes:
+        # Nearly every event of a stream is this one.
+        if (
+            type(event) is TextDelta
+            and event.index == self._text_index
+            and self._text is not None
+            and event.choice == 0
+            and event.logprobs is None
+            and event.extras is None
+        ):
+            self._text.pieces.append(event.text)
+            number = self._number
+            self._number = number + 1
+            return b'%b%d,"delta":%b,"logprobs":[]}\n\n' % (self._text.prefix, number, encode(event.text))
         match event:
-            case TextDelta(self._text_index, text, 0, None, None) if self._text is not None:
-                # Nearly every event of a stream is this one.
-                self._text.pieces.append(text)
-                number = self._number
-                self._number = number + 1
-                return b'%b%d,"delta":%b,"logprobs":[]}\n\n' % (self._text.prefix, number, encode(text))
             case TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta() | SignatureDelta():
                 return self._delta(event)
             case CitationDelta() | OpaqueDelta():

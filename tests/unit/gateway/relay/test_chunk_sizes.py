@@ -99,6 +99,12 @@ def relayed(upstream: Dialect, caller: Dialect, chunks: list[bytes]) -> tuple[by
     return mouth.said, "", stream.usage
 
 
+def decoded(upstream: Dialect, chunks: list[bytes]) -> str:
+    """The events, in words: errors are not equal to others of the same kind."""
+    decoder = upstream.stream_decoder()
+    return repr([event for chunk in chunks for event in decoder.feed(chunk)] + decoder.close())
+
+
 def cut(wire: bytes, size: int) -> list[bytes]:
     return [wire[start : start + size] for start in range(0, len(wire), size)]
 
@@ -129,12 +135,32 @@ def claude(kind: str, **members: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, **members}).encode())
 
 
+def padded(text: Any, padding: Any = "xY1", **members: Any) -> bytes:
+    return openai({"index": 0, "delta": {"content": text}}, **members, obfuscation=padding)
+
+
+def said(text: Any, number: Any = 5, padding: Any = "xY1", place: int = 0, **more: Any) -> bytes:
+    where = {"sequence_number": number, "output_index": place, "content_index": 0}
+    return claude("response.output_text.delta", **where, delta=text, **more, obfuscation=padding)
+
+
 def piece(text: Any, index: int = 0, kind: str = "text_delta", **more: Any) -> bytes:
     return claude("content_block_delta", index=index, delta={"type": kind, "text": text, **more})
 
 
 def block(index: int, **block: Any) -> bytes:
     return claude("content_block_start", index=index, content_block=block)
+
+
+def item(kind: str, place: int = 0, text: str = "") -> bytes:
+    parts = [{"type": "output_text", "text": text}] if text else []
+    told = {"type": "message", "id": f"msg_{place}", "role": "assistant", "content": parts}
+    return claude(f"response.output_item.{kind}", output_index=place, item=told)
+
+
+def content(index: int, place: int = 0) -> bytes:
+    part = {"type": "output_text", "text": ""}
+    return claude("response.content_part.added", output_index=place, content_index=index, part=part)
 
 
 TEXTS = ["a", " word", "é😀", 'so "quoted"', "a\\b", "line\n\n", '", "usage": {"x": 1}', "\ud800", "", None, 5, ["x"]]
@@ -150,10 +176,18 @@ FRAMES = {
         *map(chat, TEXTS), chat("b", 1), chat("b", note={"content": "a"}), chat("b", tool_calls=[CALL]),
         chat("b", reasoning_content="hm"), chat("b", 0, "stop"), chat("b", 1, "length"), chat("a", role="assistant"),
         openai({**PLAIN, "logprobs": {"content": []}}), openai(usage={"prompt_tokens": 1}), openai(PLAIN, PLAIN),
+        padded("a"), padded("b", "c"), padded("b", ""), padded("b", "a b"), padded("b", None), padded("b", x=1),
     ],
     "openai_completions": [
         *map(completion, TEXTS), completion("b", 1), completion("b", 0, "stop"), completion("b", 1, "length"),
         completion("a", logprobs={"tokens": ["a"]}), completion("a", note={"text": "a"}),
+    ],
+    "openai_responses": [
+        *map(said, TEXTS), said("b", 6), said("b", 7, "z"), said("b", 0), said("b", "x"), said("b", 8, ""),
+        said("b", place=1), said("b", logprobs=[]), said("b", logprobs=[{"token": "b", "logprob": -1}]),
+        claude("response.output_text.done", output_index=0, content_index=0, text="Soa"), item("done", text="Soab"),
+        item("done", text="Soa"), item("added", 1), content(0, 1), content(1), said("a", error={"message": "no"}),
+        claude("response.created", response={}), claude("response.completed", response={}), claude("error"),
     ],
     "anthropic_messages": [
         *map(piece, TEXTS), piece("a", 1), piece("a", 2), piece("a", kind="thinking_delta", thinking="hm"),
@@ -166,6 +200,12 @@ FRAMES = {
 BEGINNINGS = {
     "openai_chat": [chat("So")],
     "openai_completions": [completion("So")],
+    "openai_responses": [
+        claude("response.created", response={"id": "r", "model": "m"}),
+        item("added"),
+        content(0),
+        said("So"),
+    ],
     "anthropic_messages": [
         claude("message_start", message={"id": "m", "model": "m", "usage": {"input_tokens": 1}}),
         block(0, type="text", text=""),
@@ -178,9 +218,13 @@ def noting(text: int, name: bytes) -> bytes:
     return b'data: {"note": {"text": "%c"}, "choices": [{"index": 0, "delta": {"%b": "a"}}]}\n\n' % (text, name)
 
 
+PIECE = chat("a").removeprefix(b"data: {")
 NEARLY = {
     "half a frame before it": [chat("a"), chat("b"), b'data: {"x', chat("c"), chat("d")],
     "the second halves of frames": [chat("a"), chat("b")[:20], chat("b")[20:], chat("c")[20:], chat("d")[20:]],
+    "with padding and numbers": [padded("a", "b"), padded("c", "d"), padded("e", sequence_number=1), padded("f")],
+    "with padding that is none": [openai(PLAIN, note={"obfuscation": text}) for text in "aaab"],
+    "with numbers that mean something": [b'data: {"sequence_number": %d, %b' % (n, PIECE) for n in (5, 5, 5, 6)],
     "with the beginning of the next": [chat("a") + b"data", chat("b")[4:] + b"data", chat("c")[4:] + b"data"],
     "another that begins alike": [chat("a"), chat("b") + b"data", chat("c") + b"data", b": d\n\n"],
     "more than one text": [noting(text, b"content") for text in b"aaab"],
@@ -192,11 +236,18 @@ NEARLY = {
 }
 
 
-@pytest.mark.parametrize("caller", ["openai_chat", "anthropic_messages"])
 @pytest.mark.parametrize("frames", NEARLY.values(), ids=NEARLY)
-def test_what_is_nearly_a_piece_of_text(frames: list[bytes], caller: str) -> None:
-    spoken, frames = (DIALECTS["openai_chat"], DIALECTS[caller]), [chat("So"), *frames]
-    assert relayed(*spoken, frames) == relayed(*spoken, cut(b"".join(frames), 1))
+def test_what_is_nearly_a_piece_of_text(frames: list[bytes]) -> None:
+    upstream, frames = DIALECTS["openai_chat"], [chat("So"), *frames]
+    bytewise = cut(b"".join(frames), 1)
+    assert decoded(upstream, frames) == decoded(upstream, bytewise)
+    assert relayed(upstream, upstream, frames) == relayed(upstream, upstream, bytewise)
+
+
+def test_how_long_a_text_is_counts_at_its_end() -> None:
+    upstream, frames = DIALECTS["openai_responses"], BEGINNINGS["openai_responses"]
+    frames = [*frames, said("a"), said("b", 6), said("c", 7), item("done", text="Soabc")]
+    assert decoded(upstream, frames) == decoded(upstream, cut(b"".join(frames), 1))
 
 
 @pytest.mark.parametrize(
@@ -231,4 +282,6 @@ def streams(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 def test_what_may_come(stream: tuple[str, list[bytes]], caller: str) -> None:
     name, frames = stream
     spoken = DIALECTS[name], DIALECTS[caller]
-    assert relayed(*spoken, frames) == relayed(*spoken, cut(b"".join(frames), 1))
+    bytewise = cut(b"".join(frames), 1)
+    assert relayed(*spoken, frames) == relayed(*spoken, bytewise)
+    assert decoded(spoken[0], frames) == decoded(spoken[0], bytewise)
