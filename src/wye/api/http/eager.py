@@ -51,7 +51,10 @@ class EagerTask:
         return self._cancelling
 
     def uncancel(self) -> int:
-        self._cancelling = max(0, self._cancelling - 1)
+        if self._cancelling:
+            self._cancelling -= 1
+            if not self._cancelling:
+                self._must_cancel = False  # as asyncio's own from 3.13 on: what is taken back does not come later
         return self._cancelling
 
     def _step(self, awaited: object = None) -> None:

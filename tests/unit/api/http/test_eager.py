@@ -169,3 +169,14 @@ async def test_who_takes_a_cancellation_back_goes_on() -> None:
 
     assert await run(work(), cancel) is None
     assert counts == [1, 0, 0]
+
+
+async def test_a_cancellation_taken_back_before_it_came_does_not_come() -> None:
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+        await asyncio.sleep(0.001)
+
+    assert await run(work()) is None
