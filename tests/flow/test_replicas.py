@@ -101,7 +101,7 @@ def test_what_breaks_off_breaks_off_for_both(replicas: Replicas, redis_url: str,
 
 def test_a_refusal_is_both_replicas_refusal(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
     refusal = json_body({"error": {"message": "the reason", "type": "invalid_request_error"}}, 400)
-    refusal.pieces.insert(0, 0.5)
+    refusal.pieces.insert(0, 1.5)
     upstream.queue.append(refusal)
     pair = replicas(redis_url, ("openai", upstream), cache={})
     with ThreadPoolExecutor(2) as pool:
