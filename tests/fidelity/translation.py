@@ -133,14 +133,14 @@ def streamed_in(other: Dialect, events: list[Event], size: int, change: Change =
 
 def _changed(stream: bytes, change: Change) -> bytes:
     frames: list[bytes] = []
-    for data, name in SseDecoder().feed(stream):
+    for found in SseDecoder().feed(stream):
         try:
-            body = json.decode(data)
+            body = json.decode(found.data)
         except json.JsonError:  # the terminator
-            frames.append(sse.frame(data, name))
+            frames.append(sse.frame(found.data, found.event))
             continue
-        kind = name or body.get("type", "frame")
-        frames.append(sse.frame(json.encode(change({kind: body})[kind]), name))
+        kind = found.event or body.get("type", "frame")
+        frames.append(sse.frame(json.encode(change({kind: body})[kind]), found.event))
     return b"".join(frames)
 
 

@@ -82,7 +82,7 @@ def chunks(entry: dict[str, Any]) -> list[bytes]:
     else:
         decoder = sse.SseDecoder()
         frames = decoder.feed(wire) + decoder.close()
-        said = [json.decode(data) for data, _ in frames if data != b"[DONE]"]
+        said = [json.decode(found.data) for found in frames if found.data != b"[DONE]"]
     usage = fold(events_of(DIALECTS[entry["api"].removesuffix("_stream")], wire, len(wire))).usage
     if usage is not None:
         said[-1] = {**said[-1], MEMBER: {**encode_metrics(usage), "invocationLatency": 9, "firstByteLatency": 1}}

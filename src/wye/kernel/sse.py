@@ -6,7 +6,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from wye.kernel.errors import BadAnswer
 from wye.kernel.json import is_object
@@ -17,12 +18,11 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 # A line may end in LF, CR or CRLF. A CR that ends a chunk may be half of a CRLF: its LF then begins the next frame
 # as an empty line, which means nothing.
 _BLANK_LINE = re.compile(rb"\n\n|\n\r\n?|\r\r\n?|\r\n\r\n?|\r\n\n")
-_ONE_FRAME = re.compile(rb"(?:event: ([^\r\n]*)\n)?data: ([^\r\n]*)\n\n")
-"""The two shapes that providers send: nearly always a chunk is one of these."""
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_CR = 13  # as a number: in bytes it is searched for ten times faster than as bytes
 
 
-class Frame(NamedTuple):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     event: str | None = None
 
@@ -65,37 +65,25 @@ class FrameSplitter:
 
 def parse(whole: bytes) -> list[Frame]:
     """The frames with data in bytes that hold whole frames. Comments, ids and retry times are dropped."""
-    one = _ONE_FRAME.fullmatch(whole)
-    if one is not None:
-        event: bytes | None = one[1]
-        return [Frame(one[2], None if event is None else event.decode("utf-8", "replace"))]
-    frames: list[Frame] = []
-    if b"\r" in whole:
+    if _CR in whole:
         whole = _LINE_END.sub(b"\n", whole)
-    for block in whole.split(b"\n\n"):
-        if not block:
-            continue
-        # The same two shapes, without a loop over lines.
-        if block.startswith(b"data: ") and b"\n" not in block:
-            frames.append(Frame(block[6:]))
-            continue
-        head, _, rest = block.partition(b"\n")
-        if head.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
-            frames.append(Frame(rest[6:], head[7:].decode("utf-8", "replace")))
-            continue
-        named: str | None = None
-        data: list[bytes] = []
-        for line in block.split(b"\n"):
-            name, colon, value = line.partition(b":")
-            if not colon and not name:
-                continue
-            value = value.removeprefix(b" ")
+    frames: list[Frame] = []
+    named: str | None = None
+    data: list[bytes] = []
+    for line in [*whole.split(b"\n"), b""]:
+        if line[:6] == b"data: ":  # nearly every line that is not blank
+            data.append(line[6:])
+        elif line:
+            name, _, value = line.partition(b":")
             if name == b"data":
-                data.append(value)
+                data.append(value.removeprefix(b" "))
             elif name == b"event":
-                named = value.decode("utf-8", "replace")
-        if data:
-            frames.append(Frame(b"\n".join(data), named))
+                named = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif data:
+            frames.append(Frame(data[0] if len(data) == 1 else b"\n".join(data), named))
+            named, data = None, []
+        else:
+            named = None
     return frames
 
 

@@ -28,9 +28,9 @@ class ChunkDecoder(ABC):
     def read(self, frames: list[Frame]) -> list[Event]:
         events: list[Event] = []
         try:
-            for data, name in frames:
+            for found in frames:
                 if not self._over:
-                    self._decode(data, name, events)
+                    self._decode(found.data, found.event, events)
         except WyeError as error:
             self._over = True
             events.append(Failure(error))

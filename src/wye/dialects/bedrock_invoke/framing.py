@@ -136,7 +136,7 @@ class AwsEncoder:
         at = wire.find(b"data: {")
         if at >= 0 and wire.find(b"\n\n") == len(wire) - 2:
             return _framed(wire[at + 6 : -2])  # nearly always it is one frame
-        return b"".join([_framed(data) for data, _ in sse.parse(wire) if data != b"[DONE]"]) if wire else wire
+        return b"".join([_framed(found.data) for found in sse.parse(wire) if found.data != b"[DONE]"]) if wire else wire
 
 
 def _framed(chunk: bytes) -> bytes:

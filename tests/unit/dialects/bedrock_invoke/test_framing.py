@@ -131,12 +131,12 @@ def test_both_framings_hold_the_same_chunks(dialect: Dialect, monkeypatch: pytes
     native, shown = dialect.stream_encoder(request(), Losses()), as_sse(dialect).stream_encoder(request(), Losses())
     frames = sse.parse(b"".join(shown.encode(event) for event in events))
     messages = eventstream.parse(b"".join(native.encode(event) for event in events))
-    assert [json.encode({"bytes": b64encode(data).decode()}) for data, _ in frames if data != b"[DONE]"] == [
+    assert [json.encode({"bytes": b64encode(found.data).decode()}) for found in frames if found.data != b"[DONE]"] == [
         sent.payload for sent in messages
     ]
-    ends = [data for data, _ in frames if data == b"[DONE]"]
+    ends = [found.data for found in frames if found.data == b"[DONE]"]
     assert len(ends) == (dialect.name in ("bedrock_mistral", "bedrock_ai21", "bedrock_writer", "bedrock_openai"))
-    named = [name for _, name in frames if name is not None]
+    named = [found.event for found in frames if found.event is not None]
     assert bool(named) == (dialect is CLAUDE)
 
 
@@ -174,7 +174,7 @@ def test_latencies_are_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = encoder.encode(Start("x", "", usage=Usage(3, 1)))
     now[0] += 1.0
     wire += encoder.encode(Finish("stop")) + encoder.encode(End())
-    (last,) = [json.decode(data) for data, _ in sse.parse(wire)]
+    (last,) = [json.decode(found.data) for found in sse.parse(wire)]
     assert last[MEMBER] == {
         "inputTokenCount": 3,
         "outputTokenCount": 1,

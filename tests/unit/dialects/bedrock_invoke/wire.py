@@ -32,7 +32,7 @@ def chunks(dialect: Dialect, events: list[Event], losses: Losses | None = None) 
     """The chunks that are said; what ends the stream is left out."""
     encoder = as_sse(dialect).stream_encoder(request(), Losses() if losses is None else losses)
     frames = sse.parse(b"".join(encoder.encode(event) for event in events))
-    return [json.decode(data) for data, _ in frames if data != b"[DONE]"]
+    return [json.decode(found.data) for found in frames if found.data != b"[DONE]"]
 
 
 def decoded(dialect: Dialect, *said: Any) -> list[Event]:
