@@ -81,7 +81,7 @@ class App:
                 found = asked(scope)
             except WyeError as error:
                 caller = caller_of(scope, receive, send)
-                return send_error(caller, error, self._plain, request_id_of(caller.headers), b"")
+                return send_error(caller, error, self._plain, request_id_of(caller.headers))
             if found is not None:
                 return self._serve(caller_of(scope, receive, send), found, scope)
         path = _plain_path(scope)
@@ -138,7 +138,7 @@ class App:
         except asyncio.CancelledError:
             if not caller.left:
                 if not begun:
-                    await send_error(caller, _STOPPING, dialect, request_id, b"")
+                    await send_error(caller, _STOPPING, dialect, request_id)
                 raise
             task = asyncio.current_task()
             assert task is not None
@@ -149,7 +149,10 @@ class App:
                 return
             known = as_wye_error(error, request_id)
             if not begun:
-                await send_error(caller, known, dialect, request_id, b"".join(_about(exchange)) if exchange else b"")
+                lines: list[bytes] = []
+                if exchange is not None:
+                    _tell(exchange, lines)
+                await send_error(caller, known, dialect, request_id, lines)
 
     async def _signed_body(self, scope: Scope, caller: Caller) -> tuple[bytes, str]:
         """The body and its sender, where AWS's clients sign it. Raises Forbidden in AWS's words."""
@@ -212,15 +215,17 @@ def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[
 
 
 def _lines(exchange: Exchange, first: bytes) -> bytes:
-    """An answer's header lines: the `first` and what Wye says of it besides its content."""
-    lines = [first, *id_lines(exchange.request_id, exchange.answer_dialect or exchange.dialect), *_about(exchange)]
-    if exchange.answer_headers:
+    """An answer's header lines: `first`, and what Wye says of it besides its content."""
+    lines = id_lines(exchange.request_id, exchange.answer_dialect or exchange.dialect)
+    lines.append(first)
+    _tell(exchange, lines)
+    if exchange.answer_headers is not None:
         lines.append(header_lines([*exchange.answer_headers.items()]))
     return b"".join(lines)
 
 
-def _about(exchange: Exchange) -> list[bytes]:
-    lines: list[bytes] = []
+def _tell(exchange: Exchange, lines: list[bytes]) -> None:
+    """Add how the answer, or the error, came about."""
     deployment = exchange.deployment
     if deployment is not None:
         lines.append(deployment.told_first if exchange.attempts == 1 else deployment.told % exchange.attempts)
@@ -232,9 +237,8 @@ def _about(exchange: Exchange) -> list[bytes]:
         lines.append(b"x-wye-cache: %b\r\n" % exchange.cache.encode())
     if exchange.trace is not None and wants_trace(exchange.headers):
         lines.append(b"x-wye-trace: %b\r\n" % _as_header("; ".join(exchange.trace)))
-    if exchange.losses:
-        lines.append(b"x-wye-loss: %b\r\n" % exchange.losses.header().encode())
-    return lines
+    if exchange.lost:
+        lines.append(b"x-wye-loss: %b\r\n" % exchange.lost.header().encode())
 
 
 def _as_header(text: str) -> bytes:

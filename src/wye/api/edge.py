@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from math import ceil
 
 from wye.api.caller import Caller
@@ -113,11 +114,13 @@ def as_wye_error(error: Exception, request_id: str) -> WyeError:
     return WyeError(f"Wye failed to handle this request; its log has the details under {request_id}")
 
 
-async def send_error(caller: Caller, error: WyeError, dialect: Dialect, request_id: str, lines: bytes) -> None:
-    """`lines` are headers to add."""
+async def send_error(
+    caller: Caller, error: WyeError, dialect: Dialect, request_id: str, lines: Iterable[bytes] = ()
+) -> None:
+    """`lines` are headers to add, ready or in pieces."""
     body = encode(dialect.encode_error(error, request_id))
     own = dialect.error_headers(error) if dialect.error_headers is not None else []
-    about = [JSON_LINE, *id_lines(request_id, dialect), header_lines(error_headers(error) + own), lines]
+    about = [JSON_LINE, *id_lines(request_id, dialect), header_lines(error_headers(error) + own), *lines]
     await caller.answer(error.status, b"".join(about), body)
 
 
@@ -140,13 +143,13 @@ def id_headers(request_id: str, dialect: Dialect) -> Headers:
     return headers
 
 
-def id_lines(request_id: str, dialect: Dialect) -> tuple[bytes, ...]:
-    """The same as header lines, in pieces."""
+def id_lines(request_id: str, dialect: Dialect) -> list[bytes]:
+    """The same as header lines, in pieces to be joined."""
     value = request_id.encode()
-    own = dialect.request_id_header
-    if own is None:
-        return (b"x-request-id: ", value, b"\r\n")
-    return (b"x-request-id: ", value, b"\r\n", own, b": ", value, b"\r\n")
+    lines = [b"x-request-id: ", value, b"\r\n"]
+    if dialect.request_id_header is not None:
+        lines += (dialect.request_id_header, b": ", value, b"\r\n")
+    return lines
 
 
 def header_lines(headers: Headers) -> bytes:

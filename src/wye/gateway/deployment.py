@@ -108,6 +108,7 @@ class Route:
     """A public model name, who may answer for it, and how that is decided."""
 
     __slots__ = (
+        "_alone",
         "_order",
         "asks",
         "cache",
@@ -149,6 +150,7 @@ class Route:
         self.asks = asks
         """Of a panel that is made for one request: where its own model is asked."""
         self._order = order
+        self._alone = deployments[0].health if len(deployments) == 1 else None
 
     @property
     def window(self) -> int | None:
@@ -167,7 +169,7 @@ class Route:
         Raises NoDeployment when there is nobody.
         """
         deployments = self.deployments
-        if len(deployments) == 1 and deployments[0].health.may_answer(now_s):
+        if self._alone is not None and self._alone.may_answer(now_s):
             return deployments
         usable = [d for d in deployments if d.health.usable(now_s)]
         weighted = [d for d in usable if d.weight > 0]

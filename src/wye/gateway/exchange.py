@@ -46,7 +46,8 @@ class Exchange(msgspec.Struct):
     """The id of an earlier answer whose words now stand in the body in its place."""
     cited_files: Sequence[str] = ()
     """The ids of files that the answer is to be cited from."""
-    losses: Losses = msgspec.field(default_factory=Losses)
+    lost: Losses | None = None
+    """Of the translation; None as long as nobody asked for `losses`."""
     reservation: Reservation | None = None
     spending: Spending | None = None
     """The money that was reserved."""
@@ -68,12 +69,19 @@ class Exchange(msgspec.Struct):
 
     queue_position: bytes | None = None
     """Where in the queue of a local model, here or behind another Wye, the call has waited."""
-    answer_headers: dict[bytes, bytes] = {}
+    answer_headers: dict[bytes, bytes] | None = None
     """What the caller's dialect says of the answer beside its body."""
     cache: str | None = None
     """`hit`, `miss`, `join` or `bypass`, on routes with a cache."""
     listener: StreamEncoder | None = None
     """Takes the answer's events in place of the caller."""
+
+    @property
+    def losses(self) -> Losses:
+        """What the translation could not carry, to be added to."""
+        if self.lost is None:
+            self.lost = Losses()
+        return self.lost
 
     def canonical(self, decode: Callable[[JsonObject], ChatRequest] | None = None) -> ChatRequest:
         """The request, decoded at most once: as a chat request unless another decoder is given. Raises BadRequest."""

@@ -16,7 +16,6 @@ import msgspec
 
 from wye.canon.digest import digest
 from wye.canon.events import End, Failure, Start
-from wye.canon.loss import Losses
 from wye.gateway.cache.control import CacheControl, CachePolicy, Status
 from wye.gateway.cache.entry import Entry, decode_entry, encode_entry, kept
 from wye.gateway.cache.live import Listener, Live, begun, whole
@@ -97,7 +96,7 @@ class AnswerCache:
     def _begin(self, key: str, exchange: Exchange, route: Route, policy: CachePolicy, control: CacheControl) -> Live:
         live = Live()
         # A copy: the call outlives its caller where others listen.
-        asking = msgspec.structs.replace(exchange, losses=Losses(), reservation=None, listener=live)
+        asking = msgspec.structs.replace(exchange, lost=None, reservation=None, listener=live)
         live.asked = asking
         ttl_s = min(policy.ttl_s, control.ttl_s or policy.ttl_s) if control.store else None
         if control.read:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from wye.canon.events import Delta, Event, Failure, Finish, PartEnd, PartStart, Start, TextDelta, UsageReport
-from wye.canon.loss import Losses
 from wye.canon.parts import Part, Text, Thinking
 from wye.canon.request import ChatRequest, Message
 from wye.canon.usage import Usage, total_of
@@ -244,7 +243,7 @@ class ContinuedStream:
         self._broken.append(broken)
         exchange.note(f"{broken.id if broken else '?'} broke off after {len(said)} characters: {failure.code}")
         beginning = said.rstrip()  # Claude takes none that ends in white space
-        asking = replace(exchange, losses=Losses(), reservation=None)
+        asking = replace(exchange, lost=None, reservation=None)
         if beginning:
             asking.request = _with_beginning(request, beginning)
         for deployment in self._plan(beginning):

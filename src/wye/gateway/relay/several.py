@@ -6,7 +6,6 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from wye.canon.loss import Losses
 from wye.canon.response import ChatResponse
 from wye.canon.usage import total_of
 from wye.dialects.dialect import Dialect
@@ -21,7 +20,7 @@ async def translate_several(
     exchange: Exchange, deployment: Deployment, upstream: Dialect, bodies: list[JsonObject]
 ) -> Whole:
     """One attempt: a call for each body, none of which streams. Raises WyeError."""
-    parts = [replace(exchange, body=encode(body), request=None, losses=Losses()) for body in bodies]
+    parts = [replace(exchange, body=encode(body), request=None, lost=None) for body in bodies]
     answers = await at_once([partial(translate, part, deployment, upstream) for part in parts])
     exchange.losses.clear()
     for loss in (loss for part in parts for loss in part.losses):
