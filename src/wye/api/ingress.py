@@ -65,12 +65,8 @@ _BY_VERB: dict[bytes, HotRoute] = {
 }
 
 
-_BY_TARGET = {path.encode(): asked for path, asked in _BY_PATH.items()}
-
-
-def asked_plainly(target: bytes) -> Asked | None:
-    """The same as `asked` for a path of the table without anything more; None for all others."""
-    return _BY_TARGET.get(target)
+asked_plainly: Callable[[bytes], Asked | None] = {path.encode(): asked for path, asked in _BY_PATH.items()}.get
+"""The same as `asked` for a target that is a path of the table without anything more; None for all others."""
 
 
 def asked(scope: Scope) -> Asked | None:

@@ -9,7 +9,7 @@ import msgspec
 from wye.canon.extras import Extras
 
 
-class Usage(msgspec.Struct):
+class Usage(msgspec.Struct, gc=False):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None

@@ -114,7 +114,7 @@ class Exchange(msgspec.Struct):
         return self.answer_dialect or self.dialect
 
 
-class Whole(msgspec.Struct):
+class Whole(msgspec.Struct, gc=False):
     """A whole answer, in the caller's dialect."""
 
     body: bytes

@@ -92,7 +92,9 @@ class Pipeline:
         """
         members = exchange.members = peek(exchange.body)
         if exchange.detect is not None:
-            exchange.dialect = exchange.detect(members)
+            detected = exchange.detect(members)
+            if detected is not exchange.dialect:
+                exchange.dialect = detected
         to_wye = not _TO_WYE.isdisjoint(members) or remembered.HEADER in exchange.headers
         panel = control = turn = None
         if to_wye:

@@ -35,7 +35,7 @@ class Bucket:
     def correct(self, more: int, now_s: float) -> None:
         """Pour in what was used beyond what was taken, or take out what was not used."""
         level = self._level - (now_s - self._looked_s) * self._rate
-        level = level + more if level > 0.0 else float(more)
+        level = level + more if level > 0.0 else more
         self._level = level if level > 0.0 else 0.0
         self._looked_s = now_s
 

@@ -21,7 +21,7 @@ NORMAL = 2
 _NOTHING: HeaderMap = MappingProxyType({})
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One request to an upstream, in its own words."""
 
     dialect: str

@@ -53,7 +53,7 @@ class Account:
         return all(bucket is None or bucket.is_empty(now_s) for bucket in (self._requests, self.tokens))
 
 
-class LocalReservation(msgspec.Struct):
+class LocalReservation(msgspec.Struct, gc=False):
     """Implements `limits.Reservation`."""
 
     account: Account
