@@ -25,7 +25,8 @@ ALIASES = {
 
 _CLAUDE_MEMBERS = frozenset({"system", "top_k", "stop_sequences"})
 _CLAUDE_CHOICES = ("auto", "any", "tool")
-_TELLING = _CLAUDE_MEMBERS | {"anthropic_version", "inputText", "tools", "tool_choice"}
+_MARKED = _CLAUDE_MEMBERS | {"tools", "tool_choice"}
+"""Where a mark of Claude's can be."""
 
 _CLAUDE_BLOCKS = (
     "document",
@@ -61,17 +62,14 @@ def detect(members: Mapping[str, Any]) -> Dialect:
     `anthropic_version`, or `messages` and `max_tokens` with a mark of Claude's: Claude. `inputText`: Titan.
     `messages`, or at least a `model`: OpenAI's chat. Raises BadRequest for anything else.
     """
-    if _TELLING.isdisjoint(members):
-        if "messages" in members or "model" in members:
-            return DIALECTS["openai_chat"]
-    elif "anthropic_version" in members:
+    if "anthropic_version" in members:
         return DIALECTS["bedrock_claude"]
-    elif "messages" in members:
-        claude = "max_tokens" in members and _has_mark_of_claude(members)
-        return DIALECTS["anthropic_messages" if claude else "openai_chat"]
-    elif "inputText" in members:
+    if "messages" in members:
+        marked = "max_tokens" in members and not _MARKED.isdisjoint(members) and _has_mark_of_claude(members)
+        return DIALECTS["anthropic_messages" if marked else "openai_chat"]
+    if "inputText" in members:
         return DIALECTS["bedrock_titan"]
-    elif "model" in members:
+    if "model" in members:
         return DIALECTS["openai_chat"]  # which says what is missing
     raise BadRequest(
         "The body is in no format that Wye recognises: it needs `messages` (OpenAI or Claude) or `inputText` (Titan)",

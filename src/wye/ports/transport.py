@@ -18,7 +18,7 @@ HeaderMap = Mapping[bytes, bytes]
 """Headers by their name in lower case. Of a name that came twice, an upstream's last value, a caller's both."""
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Where connections go: the key of a pool."""
 
     scheme: str

@@ -213,7 +213,9 @@ class Connection(asyncio.Protocol):
             self._owed.append(True)  # the answer itself is still to come
         else:
             reply.status = status
-            reply.headers = {name.lower(): value for name, value in self._headers.items()}
+            headers = reply.headers = {}
+            for name, value in self._headers.items():
+                headers[name.lower()] = value
         self._headers.clear()
         if reply.bodiless and reply.status:
             reply.complete = True

@@ -44,7 +44,7 @@ class HttpReply(Wakeup):
     )
 
     def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop, bodiless: bool) -> None:
-        super().__init__(loop)
+        Wakeup.__init__(self, loop)  # one is made for each call, and `super()` costs as much as a call
         self._carrier = carrier
         self.bodiless = bodiless
         self.status = 0

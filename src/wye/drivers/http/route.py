@@ -10,6 +10,7 @@ from wye.drivers.http.proxy import Proxy, Tunnel
 from wye.kernel.errors import BadRequest, ConnectFailed
 from wye.ports.transport import Origin
 
+_REMEMBERED = 64
 _WITHOUT_BODY = (b"GET", b"HEAD", b"DELETE", b"OPTIONS")
 
 
@@ -29,15 +30,22 @@ class Route:
         self._after_target = b" HTTP/1.1\r\nhost: " + authority + b"\r\n"
         if proxy is not None and forwarded:
             self._after_target += proxy.authorization
+        self._lines: dict[tuple[bytes, bytes], bytes] = {}
+        """The first lines of a request, by its method and its target."""
 
     def head(self, method: bytes, target: bytes, headers: bytes, body: bytes) -> bytes:
         """The request up to its body. Raises BadRequest for a target with a blank, which could smuggle a request."""
+        lines = self._lines.get((method, target)) or self._first_lines(method, target)
+        end = b"content-length: %d\r\n\r\n" % len(body) if body or method not in _WITHOUT_BODY else b"\r\n"
+        return b"".join((lines, headers, end))
+
+    def _first_lines(self, method: bytes, target: bytes) -> bytes:
         if target.split() != [target]:
             raise BadRequest("The path of the upstream's URL is empty or holds a blank or a line break")
-        if not body and method in _WITHOUT_BODY:
-            return b"".join((method, self._before_target, target, self._after_target, headers, b"\r\n"))
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        return b"".join((method, self._before_target, target, self._after_target, headers, length))
+        if len(self._lines) >= _REMEMBERED:
+            self._lines.clear()  # some targets hold an id
+        lines = self._lines[method, target] = method + self._before_target + target + self._after_target
+        return lines
 
     async def dial(self, connection: asyncio.Protocol) -> None:
         """Open a socket for `connection`. Raises ConnectFailed, in words."""
