@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
-from wye.canon.events import Aside, End, Event, Failure, Start, UsageReport
+from wye.canon.events import ArgumentsDelta, Aside, End, Event, Failure, Start, TextDelta, UsageReport
 from wye.dialects.openai_errors import holds_error, refusal
 from wye.dialects.openai_usage import decode_usage
 from wye.dialects.text_shape import MoreText
@@ -40,7 +40,7 @@ class ChunkDecoder(ABC):
     def __init__(self, adapt: Callable[[JsonObject], JsonObject] | None = None) -> None:
         """`adapt` makes OpenAI's chunk of one whose members have other names."""
         self._sse = SseDecoder()
-        self._more_text = MoreText(self._sse.held)
+        self._more_text = MoreText(self._sse.held, TextDelta, ArgumentsDelta)
         self._adapt = adapt
         self._started = False
         self._over = False

@@ -1,4 +1,5 @@
-"""Frames of a text under way, known by what they have in common: looked at as little as that allows."""
+"""Frames of a text, a thought or arguments under way, known by what they have in common: looked at as little as that
+allows."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import re
 
 import msgspec
 
-from wye.canon.events import Event, TextDelta
+from wye.canon.events import ArgumentsDelta, Event, TextDelta, ThinkingDelta
 
 _TEXT = re.compile(
     rb'"(?:content|text|delta|thinking|reasoning_content|reasoning|partial_json|arguments)"\s*:\s*'
@@ -105,37 +106,42 @@ class TextShape:
         self._length = -1
 
 
+Piece = TextDelta | ThinkingDelta | ArgumentsDelta
+
+
 class MoreText:
     """The short way through a stream decoder: one more piece of the text that is open.
 
     It is open only as long as nothing else comes. Any other chunk may change what the same bytes mean.
     """
 
-    __slots__ = ("_choice", "_held", "_index", "_numbered", "_shape", "_whole")
+    __slots__ = ("_choice", "_held", "_index", "_kind", "_kinds", "_numbered", "_shape", "_whole")
 
-    def __init__(self, held: bytearray, *, numbered: bool = False) -> None:
-        """`held` is what the decoder's splitter holds: a chunk that ends a frame is not one itself. `numbered`: the
-        number of a frame means nothing to the decoder."""
+    def __init__(self, held: bytearray, *kinds: type[Piece], numbered: bool = False) -> None:
+        """`held` is what the decoder's splitter holds: a chunk that ends a frame is not one itself. `kinds` are the
+        pieces that change nothing in the decoder. `numbered`: nor does the number of a frame."""
         self._held = held
+        self._kinds = kinds
         self._numbered = numbered
         self._shape = TextShape()
+        self._kind: type[Piece] = TextDelta
         self._index = self._choice = 0
         self._whole = False
         """Whether the chunk under way begins with a frame."""
 
-    def read(self, chunk: bytes) -> TextDelta | None:
+    def read(self, chunk: bytes) -> Piece | None:
         """The one event of a chunk like the last; None for a chunk that is to be decoded, and then learned from."""
         text = self._shape.text(chunk)
         if text:
-            return TextDelta(self._index, text, self._choice)
+            return self._kind(self._index, text, self._choice)
         self._whole = not self._held
         return None
 
     def learn(self, chunk: bytes, events: list[Event]) -> None:
         if self._whole and not self._held and len(events) == 1:
             event = events[0]
-            if type(event) is TextDelta and event.logprobs is None and event.extras is None:
-                self._index, self._choice = event.index, event.choice
+            if isinstance(event, self._kinds) and event == type(event)(event.index, event.text, event.choice):
+                self._kind, self._index, self._choice = type(event), event.index, event.choice
                 if self._shape.learn(chunk, numbered=self._numbered) == event.text:
                     return
         self._shape.forget()

@@ -79,7 +79,7 @@ class _Block:
 class Decoder:
     def __init__(self) -> None:
         self._sse = SseDecoder()
-        self._under_way = MoreText(self._sse.held)
+        self._under_way = MoreText(self._sse.held, TextDelta, ThinkingDelta, ArgumentsDelta)
         self._blocks: dict[int, _Block] = {}
         self._begun = 0
         self._texts = 0

@@ -84,16 +84,13 @@ class Encoder:
         self._finish: Finish | None = None
 
     def encode(self, event: Event) -> bytes:
-        # Nearly every event of a stream is this one.
+        # Nearly every event of a stream is one of these.
         if (
-            type(event) is TextDelta
-            and event.index == self._open
-            and self._said
-            and event.choice == 0
-            and event.logprobs is None
-            and event.extras is None
-        ):
-            return self._prefix + encode(event.text) + b"}}\n\n"
+            (type(event) is TextDelta and event.logprobs is None and event.extras is None)
+            or (type(event) is ThinkingDelta and event.extras is None)
+            or type(event) is ArgumentsDelta
+        ) and (event.index == self._open and event.choice == 0 and self._said):
+            return self._text(event.text)
         match event:
             case PartStart() | TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
                 return self._piece(event)
@@ -228,7 +225,7 @@ class Encoder:
         return self._start_block(block, "thinking_delta", "thinking") + self._delta(event)
 
     def _text(self, text: str) -> bytes:
-        if isinstance(self._part, ToolCall) and self._part.kind == "custom":
+        if type(self._part) is ToolCall and self._part.kind == "custom":
             self._held.append(text)
             return b""
         return self._prefix + encode(text) + b"}}\n\n"

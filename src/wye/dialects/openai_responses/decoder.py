@@ -69,7 +69,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._sse = SseDecoder()
-        self._under_way = MoreText(self._sse.held, numbered=True)
+        self._under_way = MoreText(self._sse.held, TextDelta, numbered=True)
         self._item: _Item | None = None
         """That of the text under way."""
         self._started = False

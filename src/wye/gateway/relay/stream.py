@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from wye.canon.events import End, Event, Failure, Finish, Ping, Start, TextDelta, UsageReport, is_content
+from wye.canon.events import (
+    ArgumentsDelta,
+    End,
+    Event,
+    Failure,
+    Finish,
+    Ping,
+    Start,
+    TextDelta,
+    ThinkingDelta,
+    UsageReport,
+    is_content,
+)
 from wye.canon.usage import Usage
 from wye.gateway.exchange import Outlet
 from wye.kernel import clock
 from wye.kernel.errors import ClockExpired, UpstreamError, WyeError
 from wye.ports.transport import Clocks, Reply
+
+_PIECES = (TextDelta, ThinkingDelta, ArgumentsDelta)
 
 
 class RelayedStream:
@@ -94,7 +108,7 @@ class RelayedStream:
 
     def _note(self, event: Event) -> None:
         """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
-        if type(event) is TextDelta and self._content:
+        if self._content and type(event) in _PIECES:
             self.deadline_s = clock.monotonic_s() + self._gap_s  # nearly every event
             return
         if not isinstance(event, Ping):

@@ -163,6 +163,19 @@ def content(index: int, place: int = 0) -> bytes:
     return claude("response.content_part.added", output_index=place, content_index=index, part=part)
 
 
+def thought(text: str, index: int = 2) -> bytes:
+    return claude("content_block_delta", index=index, delta={"type": "thinking_delta", "thinking": text})
+
+
+def argument(text: str, index: int = 3) -> bytes:
+    return claude("content_block_delta", index=index, delta={"type": "input_json_delta", "partial_json": text})
+
+
+def calling(text: str, index: int | None = 0, **more: Any) -> bytes:
+    call = {"index": index, "function": {"arguments": text}, **more}
+    return openai({"index": 0, "delta": {"tool_calls": [call]}})
+
+
 TEXTS = ["a", " word", "é😀", 'so "quoted"', "a\\b", "line\n\n", '", "usage": {"x": 1}', "\ud800", "", None, 5, ["x"]]
 ODD = [
     b": still here\n\n", b"\n", b"data: {\n\n", b"event: error\n" + chat("a"), b"data: [DONE]\n\n", b"data: 1\n\n",
@@ -176,6 +189,8 @@ FRAMES = {
         *map(chat, TEXTS), chat("b", 1), chat("b", note={"content": "a"}), chat("b", tool_calls=[CALL]),
         chat("b", reasoning_content="hm"), chat("b", 0, "stop"), chat("b", 1, "length"), chat("a", role="assistant"),
         openai({**PLAIN, "logprobs": {"content": []}}), openai(usage={"prompt_tokens": 1}), openai(PLAIN, PLAIN),
+        calling(""), calling("a"), calling('{"'), calling("b", 1), calling("c", None), calling("d", 0, id="t"),
+        openai({"index": 0, "delta": {"reasoning_content": "hm"}}),
         padded("a"), padded("b", "c"), padded("b", ""), padded("b", "a b"), padded("b", None), padded("b", x=1),
     ],
     "openai_completions": [
@@ -191,6 +206,8 @@ FRAMES = {
     ],
     "anthropic_messages": [
         *map(piece, TEXTS), piece("a", 1), piece("a", 2), piece("a", kind="thinking_delta", thinking="hm"),
+        thought("a"), thought("b"), argument("a"), argument('{"'), argument(""), argument("b", 0), thought("a", 0),
+        block(3, type="tool_use", id="t", name="f", input={"a": 1}), claude("content_block_stop", index=3),
         piece("a", citation=1), claude("ping"), claude("content_block_stop", index=0), block(0, type="text", text="b"),
         claude("content_block_stop", index=1), block(1, type="text", text=""), block(2, type="thinking", thinking="hm"),
         claude("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}), claude("message_stop"),
@@ -231,6 +248,17 @@ NEARLY = {
     "another text than the one that was looked for": [noting(text, rb"c\u006fntent") for text in b"xxxy"],
     "texts in turns": [chat("a"), chat("b", 1), chat("c"), chat("d", 1), chat("e", 1), chat("f", 1)],
     "a call in between": [chat("a"), chat("b"), chat(None, tool_calls=[CALL]), chat("c"), chat("d"), chat("e")],
+    "arguments": [openai({"index": 0, "delta": {"tool_calls": [CALL]}}), *map(calling, "abc"), chat("d"), calling("e")],
+    "arguments of two calls": [
+        openai({"index": 0, "delta": {"tool_calls": [CALL, {**CALL, "index": 1, "id": "u"}]}}),
+        *(calling(text, at) for text, at in zip("abcdefg", (0, 0, 0, 1, 1, 1, 0), strict=True)),
+    ],
+    "a thought that is told again": [
+        *(openai({"index": 0, "delta": {"reasoning_content": text}}) for text in "abc"),
+        openai(
+            {"index": 0, "delta": {"reasoning_details": [{"type": "reasoning.text", "text": "abc", "signature": "s"}]}}
+        ),
+    ],
     "after its end": [chat("a"), chat("b"), chat(None, 0, "stop"), chat("c"), b"data: [DONE]\n\n", chat("d")],
     "after an error": [chat("a"), chat("b"), b"data: {\n\n", chat("c")],
 }
@@ -242,6 +270,24 @@ def test_what_is_nearly_a_piece_of_text(frames: list[bytes]) -> None:
     bytewise = cut(b"".join(frames), 1)
     assert decoded(upstream, frames) == decoded(upstream, bytewise)
     assert relayed(upstream, upstream, frames) == relayed(upstream, upstream, bytewise)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [block(2, type="thinking", thinking="", signature=""), *map(thought, "abc"), piece("d"), thought("e")],
+        [block(3, type="tool_use", id="t", name="f", input={"a": 1}), *map(argument, ["", "a", "b", "c"])],
+        [block(3, type="tool_use", id="t", name="f", input={"a": 1}), argument(""), argument("")],
+    ],
+    ids=["a thought", "arguments", "arguments of which no piece comes"],
+)
+def test_what_is_under_way_may_be_no_text(frames: list[bytes]) -> None:
+    upstream, frames = DIALECTS["anthropic_messages"], [*BEGINNINGS["anthropic_messages"], *frames]
+    frames.append(claude("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}))
+    bytewise = cut(b"".join(frames), 1)
+    assert decoded(upstream, frames) == decoded(upstream, bytewise)
+    for caller in SPOKEN:
+        assert relayed(upstream, DIALECTS[caller], frames) == relayed(upstream, DIALECTS[caller], bytewise)
 
 
 def test_how_long_a_text_is_counts_at_its_end() -> None:
