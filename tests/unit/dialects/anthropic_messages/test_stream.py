@@ -501,8 +501,8 @@ def test_the_end_of_a_foreign_item_tells_what_is_sealed() -> None:
 
 def test_only_the_first_choice_is_told() -> None:
     told, losses = said(
-        Start("i", "m"), PartStart(0, Text(""), 1), TextDelta(0, "b", 1), PartEnd(0, 1), Finish("length", 1),
-        PartStart(0, Text("")), TextDelta(0, "a"), PartEnd(0), Finish("stop"), End(),
+        Start("i", "m"), PartStart(0, Text("")), PartStart(0, Text(""), 1), TextDelta(0, "b", 1), TextDelta(0, "a"),
+        PartEnd(0, 1), Finish("length", 1), PartEnd(0), Finish("stop"), End(),
     )  # fmt: skip
     assert told[1:4] == [start(), delta(type="text_delta", text="a"), stop()]
     assert told[4]["delta"]["stop_reason"] == "end_turn"
