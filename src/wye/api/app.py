@@ -128,7 +128,7 @@ class App:
                 said = await self.pipeline.embed(exchange, found.embeddings)
             else:
                 said = await self.pipeline.chat(exchange)
-            if isinstance(said, Whole):
+            if type(said) is Whole:
                 await _answer_whole(exchange, said.body, caller)
             else:
                 begun = True

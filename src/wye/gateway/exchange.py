@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import msgspec
 
@@ -114,6 +114,7 @@ class Exchange(msgspec.Struct):
         return self.answer_dialect or self.dialect
 
 
+@final
 class Whole(msgspec.Struct, gc=False):
     """A whole answer, in the caller's dialect."""
 

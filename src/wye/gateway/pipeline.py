@@ -148,7 +148,7 @@ class Pipeline:
                 pass  # settled when it is made
             elif answer is None:
                 self.settlement.end(exchange, None, failed=True)
-            elif isinstance(answer, Whole):
+            elif type(answer) is Whole:
                 self.settlement.end(exchange, answer.usage, failed=False)
 
     def _take(self, exchange: Exchange, members: dict[str, Raw]) -> tuple[Panel | None, CacheControl | None]:

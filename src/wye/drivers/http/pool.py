@@ -76,7 +76,7 @@ class Pool:
             raise ClockExpired("connect_s", connect_s) from None
 
     def keep(self, connection: Connection) -> None:
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiting else None
         if waiter is not None:
             waiter.set_result(connection)
         elif len(self._idle) >= self._limits.idle:
