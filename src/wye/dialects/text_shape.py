@@ -11,11 +11,13 @@ from wye.canon.events import ArgumentsDelta, Event, TextDelta, ThinkingDelta
 
 _TEXT = re.compile(
     rb'"(?:content|text|delta|thinking|reasoning_content|reasoning|partial_json|arguments)"\s*:\s*'
-    rb'"((?:[^"\\\x00-\x1f]|\\.)*)"'
+    rb'"([^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*)"'
 )
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*([1-9][0-9]*)(?=,)')
 _PADDING = re.compile(rb'"obfuscation"\s*:\s*"([0-9A-Za-z]+)"(?=\}\n\n\Z)')
 _TRIES = 8
+# Pieces of a text are short. The pattern remembers each escape that it passes: not those of megabytes.
+_MAX_LEARNED_BYTES = 16_384
 _decode = msgspec.json.Decoder(str).decode
 
 
@@ -86,7 +88,8 @@ class TextShape:
         Gives back what `text` would; "" where nothing was learned.
         """
         self._tries = 0 if self._served else self._tries + 1
-        found = _TEXT.search(frame) if self._tries <= _TRIES else None
+        worthwhile = self._tries <= _TRIES and len(frame) <= _MAX_LEARNED_BYTES
+        found = _TEXT.search(frame) if worthwhile else None
         if found is None or _TEXT.search(frame, found.end()) is not None:
             return ""
         number = _NUMBER.search(frame, 0, found.start()) if numbered else None

@@ -108,6 +108,11 @@ def test_where_each_frame_differs_it_is_given_up() -> None:
     assert shape.text(chat("b", number=19)) == ""
 
 
+def test_a_frame_of_megabytes_teaches_nothing() -> None:
+    assert learned(chat('"' * 10_000)).text(chat("a")) == ""
+    assert learned(chat('"' * 1_000)).text(chat("a")) == "a"
+
+
 def test_where_some_frames_are_alike_it_is_learned_anew() -> None:
     shape = TextShape()
     for created in range(20):
