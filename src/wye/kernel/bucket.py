@@ -23,8 +23,7 @@ class Bucket:
         self._looked_s = now_s
         if level <= 0.0 and self._rate:
             self._level = amount
-            left = self._capacity - amount
-            return left if left > 0 else 0
+            return self._capacity - amount if amount < self._capacity else 0
         left = int(self._capacity - level) - amount
         if left < 0:
             self._level = level

@@ -253,7 +253,8 @@ class Connection(asyncio.Protocol):
         """The answer has come to its end, read or not: what is unread is the reply's, the connection is free."""
         self._reply = None
         self._used = True
-        self.drained()
+        if self._unread_bytes:
+            self.drained()
         if reply.reusable and not self._transport.get_write_buffer_size():
             self._keeper.keep(self)
         else:

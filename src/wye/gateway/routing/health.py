@@ -124,7 +124,7 @@ class Health:
     def end(self) -> None:
         """A call is over, however it ended. Of a probe whose caller left nothing was learnt: another may try."""
         self.running -= 1
-        if not self.running:
+        if self.probe_until_s and not self.running:
             self.probe_until_s = 0.0
 
     def read(self, headers: HeaderMap, now_s: float) -> None:
