@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.relay.floor import floor
 from benchmarks.relay.measure import Growth, measure, memory
 from benchmarks.relay.nginx import nginx
 from benchmarks.relay.processes import RunFailed, mock_upstream
@@ -48,6 +49,7 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Line]:
         upstream = stack.enter_context(mock_upstream())
         gateways = {
             "nginx": stack.enter_context(nginx(upstream, folder)),
+            "floor": stack.enter_context(floor(upstream, folder)),
             "wye": stack.enter_context(wye(upstream, folder)),
         }
         figures = {}
@@ -72,7 +74,7 @@ def main() -> int:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         return 2
     table = Table(title="CPU of the gateway, microseconds per request")
-    for column in ("scenario", "nginx", "wye", "ratio", "of", "bound", ""):
+    for column in ("scenario", "nginx", "floor", "wye", "of floor", "ratio", "of", "bound", ""):
         table.add_column(column, justify="left" if column in ("scenario", "of") else "right", no_wrap=True)
     for line in lines:
         table.add_row(*line.cells())

@@ -19,6 +19,8 @@ class Line:
     against: str
     bound: float | None
     unit: str = "x"
+    floor_us: float | None = None
+    """Of a relay in Python that does nothing else."""
 
     @property
     def holds(self) -> bool | None:
@@ -30,7 +32,9 @@ class Line:
         return [
             self.scenario,
             "" if self.nginx_us is None else f"{self.nginx_us:,.1f}",
+            "" if self.floor_us is None else f"{self.floor_us:,.1f}",
             "" if self.wye_us is None else f"{self.wye_us:,.1f}",
+            f"{self.wye_us / self.floor_us:.2f}x" if self.wye_us and self.floor_us else "",
             f"{self.value:.2f}{self.unit}",
             self.against,
             "" if self.bound is None else f"{self.bound:g}{self.unit}",
@@ -54,6 +58,7 @@ def report(scenarios: Sequence[Scenario], figures: Mapping[str, Mapping[str, flo
                 measured["wye"] / base if base else float("inf"),
                 "nginx" if by_nginx else f"wye {scenario.against}",
                 scenario.bound,
+                floor_us=measured.get("floor"),
             )
         )
     return lines

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.relay import wire
+from benchmarks.relay.floor import floor
 from benchmarks.relay.load import Load
 from benchmarks.relay.measure import Growth, measure, memory
 from benchmarks.relay.processes import (
@@ -87,6 +88,12 @@ def test_wye_answers_every_scenario_rightly(scenario: Scenario, upstream: int, t
         assert measure(scenario, {"wye": gateway}, rounds=1, requests=10).keys() == {"wye"}
 
 
+@pytest.mark.parametrize("scenario", [each for each in SCENARIOS if each.by_nginx], ids=lambda each: each.name)
+def test_the_floor_answers_every_scenario_rightly(scenario: Scenario, upstream: int, tmp_path: Path) -> None:
+    with floor(upstream, tmp_path) as gateway:
+        assert measure(scenario, {"floor": gateway}, rounds=1, requests=20).keys() == {"floor"}
+
+
 def test_memory_is_read_before_and_after_the_requests(gateway: tuple[int, int]) -> None:
     growth = memory(*gateway, requests=50)
     assert growth.requests == 50
@@ -135,6 +142,9 @@ def test_a_ratio_above_its_bound_breaks_the_promise() -> None:
     small = SCENARIOS[0]
     kept, broken = (report([small], {"small": {"nginx": 10.0, "wye": us}})[0] for us in (40.0, 41.0))
     assert (kept.holds, broken.holds) == (True, False)
+    with_floor = report([small], {"small": {"nginx": 10.0, "floor": 16.0, "wye": 40.0}})[0]
+    assert with_floor.cells()[1:6] == ["10.0", "16.0", "40.0", "2.50x", "4.00x"]
+    assert kept.cells()[1:6] == ["10.0", "", "40.0", "", "4.00x"]
     assert memory_line(Growth(100, 50.0, 54.9)).holds
     assert not memory_line(Growth(100, 50.0, 55.1)).holds
 
