@@ -92,6 +92,8 @@ class TextShape:
         found = _TEXT.search(frame) if worthwhile else None
         if found is None or _TEXT.search(frame, found.end()) is not None:
             return ""
+        if frame.find(b"\\", 0, found.start(1)) >= 0 or frame.find(b"\\", found.end(1)) >= 0:
+            return ""  # a name may be written with escapes: another member could be the text
         number = _NUMBER.search(frame, 0, found.start()) if numbered else None
         padding = _PADDING.search(frame, found.end())
         self._before = frame[: (number or found).start(1)]

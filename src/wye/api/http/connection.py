@@ -175,7 +175,8 @@ class Connection(asyncio.Protocol):
         if held:
             data = held + data
             self._bare_bytes = 0
-        between = bool(self._between)
+        # A request that is found already, and not begun, came before an offer of another protocol in the same bytes.
+        between = bool(self._between) and not self._unstarted
         if between and self._call is None and self._known is not None and self._is_known(data, self._known, bool(held)):
             return
         in_body = self._incoming is not None
@@ -335,7 +336,9 @@ class Connection(asyncio.Protocol):
         self._bare_bytes = 0
         self._deadline = inf
         if self._headers:
-            self._headers = {}  # trailers: they are not of the next request
+            # Trailers are not of the next request, but may have told the parser how the connection goes on.
+            self._headers = {}
+            self._known, self._learned = None, MAX_LEARNED
         if call is not None:
             call.on_whole(self._pieces)
             self._pieces.clear()

@@ -184,15 +184,13 @@ class RedisState:
     async def _hear(self, channel: Any) -> None:
         topics = list(self._topics)
         await channel.subscribe(*topics)
-        confirmed = 0
         while True:
             message = await channel.get_message(timeout=_TIMEOUT_S)
             if message is None:
                 continue
             if message["type"] == "subscribe":
                 # What was published before the server's word is lost. Its client may subscribe anew by itself.
-                confirmed += 1
-                if confirmed % len(topics) == 0:
+                if message["data"] == len(topics):  # so many are subscribed on this connection
                     self._tell_begun()
             else:
                 for heard in self._topics.get(message["channel"].decode(), []):

@@ -113,6 +113,10 @@ async def compare(pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch, roun
 
 
 ONE = said(b"one")
+OFFER = b"POST /U HTTP/1.1\r\nhost: wye\r\nconnection: upgrade\r\ncontent-length: 1\r\nupgrade: h2c\r\n\r\nu"
+BEHIND = b"DELETE /A HTTP/1.1\r\nHost: a\r\nAuthorization: A\r\nX: y\r\n\r\n"
+"""As many lines as an offer without what it offers."""
+TRAILED = b"POST / HTTP/1.1\r\nHost: wye\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nConnection: close\r\n\r\n"
 SEQUENCES: dict[str, tuple[list[bytes], list[bytes]]] = {
     "the same": ([ONE, ONE, ONE], [b"one", b"one"]),
     "another length": ([ONE, said(b"two and more"), said(b""), ONE], [b"two and more", b"", b"one"]),
@@ -147,6 +151,10 @@ SEQUENCES: dict[str, tuple[list[bytes], list[bytes]]] = {
     "kept, as it says": ([said(b"one", with_line(b"Connection: keep-alive"))] * 2, [b"one"]),
     "one that asks first": ([said(b"one", with_line(b"Expect: 100-continue"))] * 2, []),
     "an offer of another protocol": ([said(b"one", with_line(b"Connection: upgrade\r\nUpgrade: h2c"))] * 2, [b"one"]),
+    "an offer behind another request": ([BEHIND + OFFER, OFFER.replace(b"upgrade: h2c\r\n", b"")], []),
+    "an offer behind one that is known": ([ONE, ONE, ONE + OFFER, ONE, OFFER], [b"one", b"one"]),
+    "behind trailers that end the connection": ([ONE, TRAILED, ONE], []),
+    "behind trailers that came with the one before": ([ONE + TRAILED, ONE], []),
     "a header twice": ([said(b"one", with_line(b"X-Last: 1\r\nX-Last: 2"))] * 2, []),
     "a header in two lines": ([said(b"one", with_line(b"X-Last: 1\r\n 2"))] * 2, []),
     "a line ended by LF": ([said(b"one", with_line(b"X: 1\nX-Last: 1"))] * 2, []),

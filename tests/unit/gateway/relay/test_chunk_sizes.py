@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.flow.streams import aws_event
 from wye.canon.events import TextDelta
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
@@ -231,6 +232,12 @@ BEGINNINGS = {
 }
 
 
+def escaped(content: int) -> bytes:
+    """A text whose name is written with an escape, beside what looks like a text."""
+    delta = rb'{"type": "text_delta", "t\u0065xt": "a"}, "content": "%c"' % content
+    return b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": %b}\n\n' % delta
+
+
 def noting(text: int, name: bytes) -> bytes:
     return b'data: {"note": {"text": "%c"}, "choices": [{"index": 0, "delta": {"%b": "a"}}]}\n\n' % (text, name)
 
@@ -278,8 +285,9 @@ def test_what_is_nearly_a_piece_of_text(frames: list[bytes]) -> None:
         [block(2, type="thinking", thinking="", signature=""), *map(thought, "abc"), piece("d"), thought("e")],
         [block(3, type="tool_use", id="t", name="f", input={"a": 1}), *map(argument, ["", "a", "b", "c"])],
         [block(3, type="tool_use", id="t", name="f", input={"a": 1}), argument(""), argument("")],
+        [escaped(text) for text in b"aabc"],
     ],
-    ids=["a thought", "arguments", "arguments of which no piece comes"],
+    ids=["a thought", "arguments", "arguments of which no piece comes", "another member than the text's"],
 )
 def test_what_is_under_way_may_be_no_text(frames: list[bytes]) -> None:
     upstream, frames = DIALECTS["anthropic_messages"], [*BEGINNINGS["anthropic_messages"], *frames]
@@ -288,6 +296,15 @@ def test_what_is_under_way_may_be_no_text(frames: list[bytes]) -> None:
     assert decoded(upstream, frames) == decoded(upstream, bytewise)
     for caller in SPOKEN:
         assert relayed(upstream, DIALECTS[caller], frames) == relayed(upstream, DIALECTS[caller], bytewise)
+
+
+def test_a_frame_of_aws_is_known_by_its_checksum_and_nothing_else() -> None:
+    upstream = DIALECTS["bedrock_converse"]
+    began = [aws_event("messageStart", role="assistant")]
+    piece = aws_event("contentBlockDelta", contentBlockIndex=0, delta={"text": "Hi"})
+    for damaged in (piece.replace(b"Hi", b"Yo"), piece.replace(b"Hi", b"Hi there")):
+        frames = [*began, piece, piece, damaged, piece]
+        assert relayed(upstream, upstream, frames) == relayed(upstream, upstream, cut(b"".join(frames), 1))
 
 
 def test_how_long_a_text_is_counts_at_its_end() -> None:
