@@ -34,7 +34,6 @@ class Line:
             "" if self.nginx_us is None else f"{self.nginx_us:,.1f}",
             "" if self.floor_us is None else f"{self.floor_us:,.1f}",
             "" if self.wye_us is None else f"{self.wye_us:,.1f}",
-            f"{self.wye_us / self.floor_us:.2f}x" if self.wye_us and self.floor_us else "",
             f"{self.value:.2f}{self.unit}",
             self.against,
             "" if self.bound is None else f"{self.bound:g}{self.unit}",

@@ -143,8 +143,8 @@ def test_a_ratio_above_its_bound_breaks_the_promise() -> None:
     kept, broken = (report([small], {"small": {"nginx": 10.0, "wye": us}})[0] for us in (40.0, 41.0))
     assert (kept.holds, broken.holds) == (True, False)
     with_floor = report([small], {"small": {"nginx": 10.0, "floor": 16.0, "wye": 40.0}})[0]
-    assert with_floor.cells()[1:6] == ["10.0", "16.0", "40.0", "2.50x", "4.00x"]
-    assert kept.cells()[1:6] == ["10.0", "", "40.0", "", "4.00x"]
+    assert with_floor.cells()[1:6] == ["10.0", "16.0", "40.0", "4.00x", "nginx"]
+    assert kept.cells()[1:6] == ["10.0", "", "40.0", "4.00x", "nginx"]
     assert memory_line(Growth(100, 50.0, 54.9)).holds
     assert not memory_line(Growth(100, 50.0, 55.1)).holds
 
