@@ -18,6 +18,7 @@ from wye.api.asgi import Application, Scope
 from wye.api.caller import Direct
 from wye.api.http.call import Call
 from wye.api.http.known_head import KnownHead, learn
+from wye.api.http.timed import Timed
 
 log = logging.getLogger("wye")
 
@@ -42,7 +43,6 @@ STALLED_S = 120.0
 KEEP_ALIVE_S = 75.0
 """How long an idle connection is kept: longer than clients' pools keep theirs, so that they end it and not we."""
 
-_TIMER_RESOLUTION_S = 0.002  # timers of an event loop may fire this much early
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _WITH_HOST = re.compile(rb"[^:/]+://([^/?#]*)/?(.*)")
 _TLS_HELLO = b"\x16\x03"
@@ -56,7 +56,7 @@ class Refused(HttpParserError):
         self.status = status
 
 
-class Connection(asyncio.Protocol):
+class Connection(Timed):
     """uvicorn makes one for each connection it accepts, and calls `shutdown` on all of them when it ends."""
 
     __slots__ = (
@@ -68,7 +68,6 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_date",
         "_date_line",
-        "_deadline",
         "_direct",
         "_drained",
         "_headers",
@@ -76,7 +75,6 @@ class Connection(asyncio.Protocol):
         "_incoming",
         "_known",
         "_learned",
-        "_loop",
         "_parser",
         "_paused",
         "_peer",
@@ -84,11 +82,7 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_root_path",
         "_scheme",
-        "_stalled_at",
         "_state",
-        "_timer",
-        "_timer_at",
-        "_unsent_bytes",
         "_unstarted",
         "_url",
         "_values",
@@ -96,7 +90,6 @@ class Connection(asyncio.Protocol):
         "on_body",
         "on_message_begin",
         "on_url",
-        "transport",
         "writable",
     )
 
@@ -107,13 +100,12 @@ class Connection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__(_loop or asyncio.get_running_loop())
         self._application = cast(Application, config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
         self._direct: Direct | None = getattr(self._application, "direct", None)
         self._root_path = config.root_path
         self._state = server_state
         self._values = app_state
-        self._loop = _loop or asyncio.get_running_loop()
-        self.transport: asyncio.Transport
         self.writable = True
         self._scheme = "http"
         self._peer: tuple[str, int] | None = None
@@ -135,13 +127,6 @@ class Connection(asyncio.Protocol):
         self._date: Any = None
         self._date_line = b""
         self._drained: asyncio.Event | None = None
-        self._deadline = inf
-        """When the caller must have done what is its turn."""
-        self._stalled_at = inf
-        """When it must have taken some of what was said."""
-        self._unsent_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
         self._headers: dict[bytes, bytes] = {}
         self._known: KnownHead | None = None
         """The last one that may be known again."""
@@ -261,21 +246,20 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose()
         self._state.connections.discard(cast(Any, self))
-        if self._timer is not None:
-            self._timer.cancel()
+        self._end_timer()
         # The parser knows this object's methods, a call knows its carrier: circles.
         self._call = self._incoming = None
         del self._parser
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._watch()
+        self._watch(STALLED_S)
 
     def resume_writing(self) -> None:
         self.writable = True
         self._stalled_at = inf
         if self._closing:
-            self._watch()
+            self._watch(STALLED_S)
         if self._drained is not None:
             self._drained.set()
 
@@ -471,7 +455,7 @@ class Connection(asyncio.Protocol):
         """Say what is left to say, and end."""
         self._closing = True
         if self.transport.get_write_buffer_size():
-            self._watch()
+            self._watch(STALLED_S)
         self.transport.close()
 
     def _lose(self) -> None:
@@ -495,41 +479,6 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-
-    def _within(self, seconds: float) -> None:
-        """The connection ends unless the caller does its part in time. The timer is moved only when it fires."""
-        self._deadline = deadline = self._loop.time() + seconds
-        if deadline < self._timer_at:
-            self._arm(deadline)
-
-    def _watch(self) -> None:
-        """The connection ends when nothing of what was said is taken for long."""
-        self._unsent_bytes = self.transport.get_write_buffer_size()
-        self._stalled_at = stalled_at = self._loop.time() + STALLED_S
-        if stalled_at < self._timer_at:
-            self._arm(stalled_at)
-
-    def _arm(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = inf
-        now = self._loop.time() + _TIMER_RESOLUTION_S
-        if now >= self._stalled_at:
-            if self.transport.get_write_buffer_size() >= self._unsent_bytes:
-                self.abort()
-                return
-            self._watch()
-        if now >= self._deadline:
-            self._deadline = inf
-            self._on_late()
-        at = min(self._deadline, self._stalled_at)
-        if at < self._timer_at:
-            self._arm(at)
 
     def _on_late(self) -> None:
         call = self._call

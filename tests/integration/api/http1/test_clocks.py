@@ -43,6 +43,14 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def slowly(seconds: float) -> Application:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(seconds)  # longer than the clock that must not run out
+        await echo(scope, receive, send)
+
+    return serve
+
+
 async def early(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
@@ -73,12 +81,7 @@ async def test_an_idle_connection_is_kept_for_a_while(clock: Clock):
 
 async def test_an_answer_may_take_longer_than_an_idle_connection_is_kept(clock: Clock):
     clock(KEEP_ALIVE_S=0.05)
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.15)
-        await echo(scope, receive, send)
-
-    async with serving(slow) as served:
+    async with serving(slowly(0.15)) as served:
         caller = await served.call()
         for _ in range(3):
             assert (await caller.ask(post(b"one"))).body == b"one"
@@ -106,12 +109,7 @@ async def test_a_head_that_drips_is_refused_although_it_never_pauses_for_long(cl
 
 async def test_a_head_whose_begin_came_within_an_answer_has_its_time_from_the_answers_end(clock: Clock):
     clock(HEAD_S=0.1)
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
-        await echo(scope, receive, send)
-
-    async with serving(slow) as served:
+    async with serving(slowly(0.2)) as served:
         caller = await served.call()
         caller.say(GET)
         await asyncio.sleep(0.02)
@@ -165,12 +163,7 @@ async def test_a_callers_silence_while_we_do_not_read_is_not_its_fault(clock: Cl
     """Neither while its body waits for the application, nor while its next request waits for an answer."""
     clock(BODY_S=0.05, HEAD_S=0.05, KEEP_ALIVE_S=0.05)
     body = bytes(connection.MAX_UNREAD_BYTES * 3)
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(0.2)
-        await echo(scope, receive, send)
-
-    async with serving(slow) as served:
+    async with serving(slowly(0.2)) as served:
         caller = await served.call()
         caller.say(post(body) + post(body[:100_000]) + GET)
         assert (await caller.answer()).body == body

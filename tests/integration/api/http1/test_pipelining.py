@@ -160,7 +160,7 @@ async def test_a_server_that_ends_answers_a_request_whose_body_is_still_coming()
         caller = await served.call()
         await caller.ask(post(b"one"))
         caller.say(post(b"on", length=3))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # it is held back: nothing tells that it has come
         for connected in served.connections:
             connected.shutdown()
         answer = await caller.ask(b"e")

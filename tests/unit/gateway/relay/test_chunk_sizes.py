@@ -45,9 +45,9 @@ class Arriving:
     """Implements `ports.transport.Reply`: an answer whose chunks are all here."""
 
     status = 200
-    headers: dict[bytes, bytes] = {}  # noqa: RUF012
 
     def __init__(self, chunks: list[bytes]) -> None:
+        self.headers: dict[bytes, bytes] = {}
         self._left = iter([*chunks, b""])
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
