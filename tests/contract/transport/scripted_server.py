@@ -67,15 +67,21 @@ class ScriptedServer:
     faults: list[BaseException] = field(default_factory=list)
     """What scripts raised that is not about a client who left."""
 
-    async def lost(self, connections: int = 1, within_s: float = 1.0) -> None:
+    async def lost(self, connections: int = 1, within_s: float = 60.0) -> None:
         """Returns once so many connections are over."""
         await until(lambda: self.left >= connections, within_s)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in code that knows no event of ours
             await asyncio.sleep(0.005)
+
+
+async def turns(count: int = 20) -> None:
+    """So many turns of the event loop, for what happens in them on both sides or does not, however long each takes."""
+    for _ in range(count):
+        await asyncio.sleep(0.005)
 
 
 def answering(*answers: bytes) -> Script:
@@ -124,5 +130,5 @@ async def scripted_server(
         listener.close()
         for writer in writers:
             writer.transport.abort()
-        await server.lost(server.visits, within_s=5)
+        await server.lost(server.visits)
     assert not server.faults, server.faults

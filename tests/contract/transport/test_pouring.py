@@ -11,7 +11,7 @@ from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut
 
 from .conftest import Call
-from .scripted_server import Visit, scripted_server
+from .scripted_server import Visit, scripted_server, turns, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -24,7 +24,7 @@ def chunk(data: bytes) -> bytes:
 class Sink:
     """Takes `wants` pieces, then says that it has enough."""
 
-    def __init__(self, wants: int = 1000, within_s: float = 5.0) -> None:
+    def __init__(self, wants: int = 1000, within_s: float = 60.0) -> None:
         self.taken: list[bytes] = []
         self.wants = wants
         self.within_s = within_s
@@ -110,16 +110,16 @@ async def test_each_piece_moves_the_deadline_and_silence_reaches_it(call: Call) 
         await visit.request()
         await visit.say(HEAD)
         for _ in range(5):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
             await visit.say(chunk(b"x"))
-        await asyncio.sleep(5)
+        await visit.left()
 
     async with scripted_server(script) as server:
         reply = await call(server.origin)
-        sink = Sink(within_s=0.3)
+        sink = Sink(within_s=0.15)
         with pytest.raises(ClockExpired, match="gap_s"):
             await reply.pour(sink, "gap_s")
-        assert b"".join(sink.taken) == b"xxxxx"
+        assert monotonic_s() > sink.deadline_s - 0.01, "where each piece moved it"
         reply.close()
 
 
@@ -157,21 +157,24 @@ async def test_a_compressed_body_is_poured_as_what_it_says(call: Call) -> None:
 
 
 async def test_a_pouring_that_is_cancelled_gives_no_more(call: Call) -> None:
+    cancelled = asyncio.Event()
+
     async def script(visit: Visit) -> None:
         await visit.request()
         await visit.say(HEAD + chunk(b"one"))
-        await asyncio.sleep(0.2)
+        await cancelled.wait()
         await visit.say(chunk(b"two"))
-        await asyncio.sleep(0.2)
+        await visit.left()
 
     async with scripted_server(script) as server:
         reply = await call(server.origin)
         sink = Sink()
         pouring = asyncio.ensure_future(reply.pour(sink, "gap_s"))
-        await asyncio.sleep(0.1)
+        await until(lambda: bool(sink.taken))
         pouring.cancel()
         with pytest.raises(asyncio.CancelledError):
             await pouring
-        await asyncio.sleep(0.2)
+        cancelled.set()
+        await turns()
         assert sink.taken == [b"one"]
         reply.close()
