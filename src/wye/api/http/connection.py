@@ -26,8 +26,9 @@ MAX_HEAD_BYTES = 65_536
 """The most that a request's line and headers may take."""
 MAX_UNREAD_BYTES = 262_144
 """The socket is not read further while more than this of a body waits for the application."""
-MAX_HELD_BYTES = 65_536
-"""So much of a body is waited for before its call begins, if the head is known: many clients write the two apart."""
+MAX_HELD_BYTES = MAX_HEAD_BYTES
+"""A request up to so long is waited for before its call begins, if its head is known: many clients write head and body
+apart. No longer one: it would be taken in parts, the first of which is waited for again."""
 MAX_LEARNED = 8
 """Heads that a connection learns before it is taken for one whose heads all differ."""
 MAX_WAITING = 64
@@ -214,7 +215,7 @@ class Connection(Timed):
             return False
         headers, body, missing = found
         if missing:
-            if waited or missing > MAX_HELD_BYTES:
+            if waited or len(data) + missing > MAX_HELD_BYTES:
                 return False
             self._held = data
             self._bare_bytes = len(data)

@@ -113,6 +113,9 @@ async def compare(pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch, roun
 
 
 ONE = said(b"one")
+LONG_BODY = b"x" * (connection.MAX_HELD_BYTES - len(HEAD % 10_000))
+LONG = said(LONG_BODY)
+LONGER = said(b"x" * 100_000)
 OFFER = b"POST /U HTTP/1.1\r\nhost: wye\r\nconnection: upgrade\r\ncontent-length: 1\r\nupgrade: h2c\r\n\r\nu"
 BEHIND = b"DELETE /A HTTP/1.1\r\nHost: a\r\nAuthorization: A\r\nX: y\r\n\r\n"
 """As many lines as an offer without what it offers."""
@@ -130,8 +133,11 @@ SEQUENCES: dict[str, tuple[list[bytes], list[bytes]]] = {
     "a body that comes later": ([ONE, ONE[:-3], b"one", ONE], [b"one", b"one"]),
     "a body that comes in two pieces": ([ONE, ONE[:-3], b"o", b"ne", ONE], [b"one"]),
     "a body that comes with the next": ([ONE, ONE[:-3], b"one" + ONE, ONE], [b"one"]),
-    "a body that is long": ([ONE, said(b"x" * 65_536)[:-65_536], b"x" * 65_536], [b"x" * 65_536]),
-    "a body that is too long": ([ONE, said(b"x" * 65_537)[:-65_537], b"x" * 65_537], []),
+    "one that is long": ([ONE, LONG[: -len(LONG_BODY)], LONG_BODY], [LONG_BODY]),
+    "one that is too long": ([ONE, said(LONG_BODY + b"x")[: -len(LONG_BODY) - 1], LONG_BODY + b"x"], []),
+    "a long one in three pieces": ([ONE, LONG[:40_000], LONG[40_000:60_000], LONG[60_000:], ONE], [b"one"]),
+    "one too long in three pieces": ([ONE, LONGER[:40_000], LONGER[40_000:70_000], LONGER[70_000:], ONE], [b"one"]),
+    "a long one, and much behind it": ([ONE, LONG[:-1], LONG[-1:] + said(b"x" * 90_000) + ONE], [LONG_BODY]),
     "a head in two pieces": ([ONE, ONE[:30], ONE[30:], ONE], [b"one"]),
     "a byte of the next": ([ONE, ONE + b"P", ONE[1:], ONE], [b"one"]),
     "two at once": ([ONE, ONE + ONE, ONE], [b"one"]),
