@@ -147,6 +147,6 @@ class MoreText:
             event = events[0]
             if isinstance(event, self._kinds) and event == type(event)(event.index, event.text, event.choice):
                 self._kind, self._index, self._choice = type(event), event.index, event.choice
-                if self._shape.learn(chunk, numbered=self._numbered) == event.text:
+                if event.text and self._shape.learn(chunk, numbered=self._numbered) == event.text:
                     return
         self._shape.forget()

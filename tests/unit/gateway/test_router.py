@@ -96,6 +96,14 @@ def test_a_long_unknown_name_is_not_repeated_whole() -> None:
     assert len(raised.value.message) < 400
 
 
+@pytest.mark.parametrize("name", ["groq/{}", "gpt-{}", "{}"])
+def test_a_name_longer_than_any_is_neither_asked_for_nor_kept(name: str) -> None:
+    router = make("fast")
+    with pytest.raises(NotFound, match="at most 2048 characters"):
+        router.route(name.format("x" * 2049))
+    assert [route.name for route in router.routes()] == ["fast"]
+
+
 def test_names_that_callers_invent_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 10)
     router = make("fast")

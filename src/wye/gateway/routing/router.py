@@ -18,6 +18,8 @@ from wye.ports.transport import Clocks
 
 _REMEMBERED = 1000
 """Names resolved by prefix or pattern that are kept: callers choose them, so their number is bounded."""
+_MAX_NAME = 2048
+"""Characters, as many as Bedrock's ids may have: a longer one is not compared, nor kept."""
 
 
 class Router:
@@ -77,6 +79,9 @@ class Router:
         return list({id(d): d for route in self.routes() for d in route.deployments}.values())
 
     def _resolve(self, model: str) -> Route:
+        if len(model) > _MAX_NAME:
+            said = f"Model '{model[:200]}...' not found: a name has at most {_MAX_NAME} characters"
+            raise NotFound(said, param="model", code="model_not_found")
         for separator in ("/", ":"):
             name, found, rest = model.partition(separator)
             if found and rest and name in self._providers:

@@ -238,6 +238,12 @@ def escaped(content: int) -> bytes:
     return b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": %b}\n\n' % delta
 
 
+def nothing(index: int) -> bytes:
+    """An empty piece, which nothing is learned from: it could be either of two."""
+    delta = {"type": "text_delta", "text": ""}
+    return claude("content_block_delta", index=index, delta=delta, note={"text": ""})
+
+
 def noting(text: int, name: bytes) -> bytes:
     return b'data: {"note": {"text": "%c"}, "choices": [{"index": 0, "delta": {"%b": "a"}}]}\n\n' % (text, name)
 
@@ -286,8 +292,15 @@ def test_what_is_nearly_a_piece_of_text(frames: list[bytes]) -> None:
         [block(3, type="tool_use", id="t", name="f", input={"a": 1}), *map(argument, ["", "a", "b", "c"])],
         [block(3, type="tool_use", id="t", name="f", input={"a": 1}), argument(""), argument("")],
         [escaped(text) for text in b"aabc"],
+        [block(1, type="text", text=""), piece("a"), piece("b"), nothing(1), piece("c")],
     ],
-    ids=["a thought", "arguments", "arguments of which no piece comes", "another member than the text's"],
+    ids=[
+        "a thought",
+        "arguments",
+        "arguments of which no piece comes",
+        "another member than the text's",
+        "an empty one",
+    ],
 )
 def test_what_is_under_way_may_be_no_text(frames: list[bytes]) -> None:
     upstream, frames = DIALECTS["anthropic_messages"], [*BEGINNINGS["anthropic_messages"], *frames]
