@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,9 @@ __all__ = ("fake_provider", "fake_providers")  # also where the installation is 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 MEASURED_GOLDEN = ("test_golden_", "test_odd_values")
+QUICK = "not requires_model and not sweep"
+"""The kind that is most of all tests."""
+WHOLLY_WITH_MODELS = "\npytestmark = [pytest.mark.requires_model"
 KINDS = {"golden": "unit", "fidelity": "unit", "flow": "integration"}
 """What the tests of a folder are, where the folder has another name."""
 
@@ -29,9 +32,13 @@ KINDS = {"golden": "unit", "fidelity": "unit", "flow": "integration"}
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A run of one kind reads only the files that have it: to read all takes longer than many a kind takes to run."""
     wanted = config.option.markexpr
-    if wanted not in ("requires_model", "sweep") or not collection_path.match("test_*.py"):
+    if not collection_path.match("test_*.py"):
         return None
-    return not _may_hold(collection_path, wanted) or None
+    if wanted == QUICK:
+        return _is_swept(collection_path) or WHOLLY_WITH_MODELS in collection_path.read_text() or None
+    if wanted in ("requires_model", "sweep"):
+        return not _may_hold(collection_path, wanted) or None
+    return None
 
 
 @cache
@@ -69,11 +76,27 @@ def _interruptible() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
     """What tests keep is not in the home of whoever runs them."""
+    homes = tmp_path_factory.mktemp("homes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WYE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
+        home: Path | None = None
+
+        def renew() -> None:
+            nonlocal home
+            if home is None or home.exists():
+                home = homes / str(len([*homes.iterdir()]))
+                patch.setenv("HOME", str(home))
+                patch.setenv("WYE_HOME", str(home / "wye"))
+
+        renew()
+        yield renew
+
+
+@pytest.fixture(autouse=True)
+def _home(_homes: Callable[[], None]) -> None:
+    """Nor does one find what another has kept: a server opens it when it starts, and goes on working at it."""
+    _homes()
 
 
 @pytest.fixture(scope="session")

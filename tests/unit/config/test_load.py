@@ -164,11 +164,11 @@ def test_the_environment_file_is_read_below_the_environment(tmp_path: Path, monk
     [
         ({"WYE_HOME": "/w"}, "/w"),
         ({"XDG_DATA_HOME": "/x"}, "/x/wye"),
-        ({}, str(Path("~/.local/share/wye").expanduser())),
+        ({}, "~/.local/share/wye"),
     ],
 )
 def test_the_home_folder_follows_the_users_wish(environment: dict[str, str], home: str) -> None:
-    assert load_config(environment=environment).home == home
+    assert load_config(environment=environment).home == str(Path(home).expanduser())
 
 
 def test_proxies_come_from_the_usual_variables() -> None:
