@@ -119,9 +119,6 @@ def frame(data: bytes, event: str | None = None) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
 
 
-COMMENT_KEEP_ALIVE = b": keep-alive\n\n"
-
-
 def is_plain(whole: bytes) -> bool:
     """Whether whole frames are JSON objects and none is named an error. Any other is for the decoder to judge: what a
     caller cannot parse must not reach it, and what holds no data is no progress."""
