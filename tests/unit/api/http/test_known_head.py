@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from uvicorn.server import ServerState
 
-from wye.api.asgi import Receive, Scope, Send
+from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.http import connection, known_head
 from wye.api.http.connection import Connection
 from wye.api.http.server import make_server
@@ -69,14 +69,18 @@ class Wire:
     def resume_reading(self) -> None: ...
 
 
+def connected(application: Application) -> tuple[Connection, Wire]:
+    config = make_server(application, grace_s=1).config
+    config.load()
+    served, wire = Connection(config, ServerState(), {}), Wire()
+    served.connection_made(cast(asyncio.Transport, wire))
+    return served, wire
+
+
 async def transcript(pieces: Sequence[bytes], rounds: int) -> tuple[bytes, bool]:
     """What comes back on one connection, and whether it was closed. So many rounds of the loop after each piece: in six
     there is an answer."""
-    config = make_server(echo, grace_s=1).config
-    config.load()
-    served = Connection(config, ServerState(), {})
-    wire = Wire()
-    served.connection_made(cast(asyncio.Transport, wire))
+    served, wire = connected(echo)
     for piece in pieces:
         if not wire.closed:
             served.data_received(piece)
@@ -192,6 +196,30 @@ async def test_requests_that_do_not_wait(known: list[bytes], monkeypatch: pytest
     for rounds in range(6):
         await compare([ONE, said(b"two and more"), ONE, ONE], monkeypatch, rounds)
     assert known
+
+
+async def test_a_known_request_waits_for_the_answer_before_its_own(known: list[bytes]) -> None:
+    begun: list[asyncio.Event] = []
+
+    async def slowly(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(asyncio.Event())
+        await begun[-1].wait()
+        await echo(scope, receive, send)
+
+    served, wire = connected(slowly)
+    for number, _ in enumerate("abc", 1):
+        served.data_received(ONE)
+        served.data_received(ONE)
+        for which in (-1, 0):
+            for _ in range(6):
+                await asyncio.sleep(0)
+            assert len(begun) == 2 * number + which
+            begun[-1].set()
+        for _ in range(6):
+            await asyncio.sleep(0)
+        assert wire.said.count(b"HTTP/1.1 200") == 2 * number
+    assert known == [b"one"] * 2
+    served.connection_lost(None)
 
 
 async def test_requests_cut_anywhere(known: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:

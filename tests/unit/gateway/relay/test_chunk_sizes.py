@@ -258,7 +258,7 @@ NEARLY = {
     "with the beginning of the next": [chat("a") + b"data", chat("b")[4:] + b"data", chat("c")[4:] + b"data"],
     "another that begins alike": [chat("a"), chat("b") + b"data", chat("c") + b"data", b": d\n\n"],
     "more than one text": [noting(text, b"content") for text in b"aaab"],
-    "another text than the one that was looked for": [noting(text, rb"c\u006fntent") for text in b"xxxy"],
+    "another text than the one that was looked for": [noting(text, rb"c\u006fntent") for text in b"aaab"],
     "texts in turns": [chat("a"), chat("b", 1), chat("c"), chat("d", 1), chat("e", 1), chat("f", 1)],
     "a call in between": [chat("a"), chat("b"), chat(None, tool_calls=[CALL]), chat("c"), chat("d"), chat("e")],
     "arguments": [openai({"index": 0, "delta": {"tool_calls": [CALL]}}), *map(calling, "abc"), chat("d"), calling("e")],
