@@ -141,10 +141,11 @@ def redis_url(redis_server: str) -> str:
     """A real Redis or Valkey, empty."""
     from redis import Redis
 
+    from tests.valkey import PATIENT
+
     with Redis.from_url(redis_server) as client:
         client.flushdb()
-    # Away is what a test says, not what stands still for a second as all of the machine does.
-    return f"{redis_server}{'&' if '?' in redis_server else '?'}socket_timeout=60&socket_connect_timeout=60"
+    return f"{redis_server}{'&' if '?' in redis_server else '?'}{PATIENT}"
 
 
 @pytest.fixture

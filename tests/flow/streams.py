@@ -4,6 +4,8 @@ never by a codec of Wye."""
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ from botocore.eventstream import EventStreamBuffer
 
 from tests import wire
 from wye.kernel.eventstream import exception, message
-from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
+from wye.testing.fake import End, FakeAnswer, FakeUpstream, event_stream, json_body
 
 CALLERS = ("chat", "responses", "messages", "converse")
 """Which are the kinds of upstreams as well."""
@@ -262,3 +264,25 @@ def _hear_converse(answer: bytes, heard: Heard) -> None:
 
 
 _HEAR = {"chat": _hear_chat, "responses": _hear_responses, "messages": _hear_messages}
+
+
+class Held(list[Any]):
+    """An upstream's pieces, of which it says no more than the first few before `come` is true."""
+
+    def __init__(self, first: Iterable[Any], come: Callable[[], bool], rest: Iterable[Any] = ()) -> None:
+        super().__init__(first)
+        self.come = come
+        self.rest = rest
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from super().__iter__()
+        until_s = time.monotonic() + 60
+        while not self.come():
+            assert time.monotonic() < until_s, "it has not come"
+            yield 0.01
+        for piece in self.rest:
+            yield from (0.01, piece)
+
+
+def held(pieces: Sequence[bytes], come: Callable[[], bool], end: End = "clean") -> FakeAnswer:
+    return FakeAnswer(Held(pieces[:5], come, pieces[5:]), headers={"content-type": "text/event-stream"}, end=end)

@@ -104,7 +104,7 @@ def test_a_10_mb_prompt_goes_through(start: Start, upstream: FakeProvider) -> No
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_beyond_the_limit_is_a_413(chunked: bool, start: Start, upstream: FakeUpstream) -> None:
     server = start(("openai", upstream), server={"body_limit_mb": 1})
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         framing = b"transfer-encoding: chunked" if chunked else b"content-length: 2000000"
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing)
         if chunked:
@@ -118,7 +118,7 @@ def test_a_body_beyond_the_limit_is_a_413(chunked: bool, start: Start, upstream:
 
 def test_a_body_that_is_cut_off_leaves_nothing_behind(start: Start, upstream: FakeUpstream) -> None:
     server = start(("openai", upstream))
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{")
     assert wire.call(server.url, "/health")[0] == 200
     assert upstream.requests == []

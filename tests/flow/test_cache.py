@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.flow.conftest import Start
+from tests.flow.conftest import Later, Start
+from tests.flow.streams import held
 from wye.kernel.eventstream import EventStreamDecoder
-from wye.testing.fake import FakeAnswer, FakeUpstream, event_stream, json_body
+from wye.testing.fake import FakeUpstream, event_stream, json_body
 from wye.testing.server import WyeServer
 
 CACHED: dict[str, Any] = {"cache": {"ttl_s": 60}}
@@ -151,30 +152,10 @@ def test_a_whole_answer_is_told_as_a_body_and_as_a_stream(
     assert len(upstream.requests) == 1
 
 
-class Held(list[Any]):
-    """An upstream's pieces, of which it says no more than the beginning before `come` is true, and a while longer."""
-
-    come: Callable[[], bool]
-    longer_s: float
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from self[:5]
-        until_s = time.monotonic() + 20
-        while not self.come() and time.monotonic() < until_s:
-            yield 0.01
-        yield self.longer_s
-        for piece in self[5:]:
-            yield from (0.01, piece)
-
-
-def held(pieces: list[bytes], come: Callable[[], bool], longer_s: float = 0.05) -> FakeAnswer:
-    found = Held(pieces)
-    found.come, found.longer_s = come, longer_s
-    return FakeAnswer(found, headers={"content-type": "text/event-stream"})
-
-
-def under_way(*servers: WyeServer) -> int:
-    return sum(server.app.pipeline.settlement.running for server in servers)
+def listening(*servers: WyeServer) -> Counter[str]:
+    """How many callers hear what is under way, by what the first of them is told."""
+    lives = [live for server in servers for live in [*server.app.pipeline.cache._lives.values()]]
+    return sum((Counter({live.status: live.listeners}) for live in lives), Counter[str]())
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -183,7 +164,7 @@ def test_fifty_at_once_make_one_call_and_all_hear_the_same(
     kind: str, dialect: str, start: Start, upstream: FakeUpstream
 ) -> None:
     server = cached(start, kind, upstream, clocks={"gap_s": 30})
-    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: under_way(server) == 50)
+    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: listening(server).total() == 50)
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: ask(server, dialect, stream=True), range(50)))
     assert len(upstream.requests) == 1
@@ -196,13 +177,14 @@ def test_fifty_at_once_make_one_call_and_all_hear_the_same(
 
 def listen(server: WyeServer, **more: Any) -> HTTPConnection:
     path, body = body_of("chat", stream=True, **more)
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
     return connection
 
 
 def test_who_comes_late_hears_the_beginning_and_who_began_may_leave(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 0.6, *wire.OPENAI_STREAM[3:]]))
+    joined = threading.Event()
+    upstream.queue.append(held(wire.OPENAI_STREAM, joined.is_set))
     server = cached(start, "openai", upstream)
     first = listen(server)
     response = first.getresponse()
@@ -213,6 +195,7 @@ def test_who_comes_late_hears_the_beginning_and_who_began_may_leave(start: Start
     response.read(10)
     response.close()
     first.close()
+    joined.set()
     assert text_of("chat", late.read()) == "Hello there"
     second.close()
     assert (len(upstream.requests), upstream.left) == (1, 0)
@@ -220,14 +203,14 @@ def test_who_comes_late_hears_the_beginning_and_who_began_may_leave(start: Start
 
 
 def test_when_nobody_listens_any_longer_the_upstream_is_let_go(start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 30.0]))
+    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 60.0]))
     server = cached(start, "openai", upstream, clocks={"gap_s": 60})
     connections = [listen(server) for _ in range(3)]
     responses = [connection.getresponse() for connection in connections]
     for response, connection in zip(responses, connections, strict=True):
         response.close()
         connection.close()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 60
     while not upstream.left and time.monotonic() < deadline:
         time.sleep(0.02)
     assert upstream.left == 1
@@ -237,8 +220,8 @@ def test_when_nobody_listens_any_longer_the_upstream_is_let_go(start: Start, ups
 
 @pytest.mark.parametrize("end", ["cut", "reset"])
 def test_what_breaks_off_is_an_error_to_all_and_is_not_kept(end: Any, start: Start, upstream: FakeUpstream) -> None:
-    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 0.4], end=end))
     server = cached(start, "openai", upstream)
+    upstream.queue.append(held(wire.OPENAI_STREAM[:3], lambda: listening(server).total() == 5, end))
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: ask(server, "chat", stream=True)[1], range(5)))
     assert all(b'"error"' in answer and b"[DONE]" not in answer for answer in answers)
@@ -283,7 +266,9 @@ def test_two_principals_share_nothing_unless_their_route_says_so(
 
 
 @pytest.mark.parametrize("where", ["top", "extra_body"])
-def test_a_caller_has_its_say_and_the_upstream_never_hears_it(where: str, start: Start, upstream: FakeUpstream) -> None:
+def test_a_caller_has_its_say_and_the_upstream_never_hears_it(
+    where: str, start: Start, upstream: FakeUpstream, later: Later
+) -> None:
     server = cached(start, "openai", upstream)
 
     def word(**control: Any) -> str:
@@ -291,9 +276,9 @@ def test_a_caller_has_its_say_and_the_upstream_never_hears_it(where: str, start:
         return ask(server, "chat", stream=False, **said)[0]
 
     assert word(**{"no-store": True}) == "miss"
-    assert word(ttl=0.2) == "miss"
+    assert word(ttl=60) == "miss"
     assert word() == "hit"
-    time.sleep(0.3)
+    later(61)
     assert word() == "miss"
     assert word(**{"no-cache": True}) == "bypass"
     assert word(**{"no-cache": True, "no-store": True}) == "bypass"

@@ -42,7 +42,9 @@ def test_the_next_is_asked_when_one_fails(
 ) -> None:
     upstream.script = lambda _: bad
     second.script = lambda _: json_body(GOOD)
-    server = start(("openai", upstream), ("openai", second), route={"retries": 0})
+    first = {"provider": "openai0", "model": "up-openai", "clocks": {"headers_s": 0.5 if bad.end == "hang" else 60}}
+    deployments = [first, {"provider": "openai1", "model": "up-openai"}]
+    server = start(("openai", upstream), ("openai", second), route={"deployments": deployments, "retries": 0})
     status, headers, body = wire.call(server.url, PATH, ASK)
     assert (status, headers["x-wye-deployment"], headers["x-wye-attempts"]) == (200, "openai1/up-openai", "2")
     assert json.loads(body) == GOOD

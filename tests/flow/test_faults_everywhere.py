@@ -13,6 +13,7 @@ import pytest
 
 from tests import wire
 from tests.flow import streams
+from tests.flow.conftest import Later
 from tests.flow.streams import (
     BEGUN,
     BROKEN,
@@ -34,7 +35,7 @@ from wye.testing.server import WyeServer
 
 Pair = Callable[..., WyeServer]
 PAIRS = [(caller, kind) for caller in CALLERS for kind in CALLERS]
-QUICK = {"connect_s": 1, "headers_s": 0.4, "first_token_s": 0.4, "gap_s": 0.4}
+PATIENT = {"connect_s": 60, "headers_s": 60, "first_token_s": 60, "gap_s": 60}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,6 @@ def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]
                 {**streams.deployment("chat", "second"), "weight": 0},
             ]
             alone = [deployments[0]]
-            hasty = [{**deployments[0], "clocks": QUICK}, deployments[1]]
             larger = {**deployments[1], "model": "up-large"}
             never = {"allowed_fails": 10**6, "cooldown_s": 0.01}
             config = {
@@ -60,14 +60,16 @@ def servers() -> Iterator[dict[str, tuple[WyeServer, FakeUpstream, FakeUpstream]
                 },
                 "routes": {
                     "m": {"deployments": deployments, "retries": 0, **never},
-                    "m-hasty": {"deployments": hasty, "retries": 0, **never},
-                    "alone-hasty": {"deployments": hasty[:1], "retries": 0},
                     "again": {"deployments": deployments, "retries": 1, **never},
                     "patient": {"deployments": alone},
                     "alone": {"deployments": alone, "retries": 0},
                     "long": {"deployments": [*deployments, larger], "retries": 2, **never},
                 },
             }
+            for name in CLOCKS.values():
+                hasty = {**deployments[0], "clocks": {**PATIENT, name: 0.4}}
+                config["routes"][f"m-{name}"] = {"deployments": [hasty, deployments[1]], "retries": 0, **never}
+                config["routes"][f"alone-{name}"] = {"deployments": [hasty], "retries": 0}
             made[kind] = (stack.enter_context(WyeServer(config)), first, second)
         yield made
 
@@ -99,7 +101,7 @@ BEFORE = {
     "429": lambda kind: json_body({"message": "slow", "error": {"message": "slow", "type": "rate_limit_error"}}, 429),
     "reset before headers": lambda kind: FakeAnswer([], head=False, end="reset"),
     "never answers": lambda kind: FakeAnswer([], head=False, end="hang"),
-    "no first token": lambda kind: stream(kind, [*PRELUDE[kind], 5.0]),
+    "no first token": lambda kind: stream(kind, [*PRELUDE[kind], 60.0]),
     "cut in the prelude": lambda kind: stream(kind, [*PRELUDE[kind]], end="cut"),
     "ends in the prelude": lambda kind: stream(kind, [*PRELUDE[kind]]),
     "an error first": lambda kind: stream(kind, [ERROR[kind]]),
@@ -120,7 +122,7 @@ AFTER = {
     "cut": lambda kind: stream(kind, [*BEGUN[kind]], end="cut"),
     "reset": lambda kind: stream(kind, [*BEGUN[kind], 0.1], end="reset"),
     "ends early": lambda kind: stream(kind, [*BEGUN[kind]]),
-    "goes silent": lambda kind: stream(kind, [*BEGUN[kind], 5.0]),
+    "goes silent": lambda kind: stream(kind, [b"".join(BEGUN[kind]), 60.0]),
     "an error": lambda kind: stream(kind, [*BEGUN[kind], ERROR[kind], *ENDING[kind]]),
     "broken JSON": lambda kind: stream(kind, [*BEGUN[kind], BROKEN[kind], *ENDING[kind]]),
     "no UTF-8": lambda kind: stream(kind, [*BEGUN[kind], NO_TEXT[kind], *ENDING[kind]]),
@@ -132,8 +134,8 @@ AFTER = {
 
 
 def route(name: str, fault: str) -> str:
-    """One with quick clocks where one of them is to run out: on a busy machine they would run out elsewhere too."""
-    return f"{name}-hasty" if fault in CLOCKS else name
+    """One with the clock quick that is to run out: on a busy machine the others would run out too."""
+    return f"{name}-{CLOCKS[fault]}" if fault in CLOCKS else name
 
 
 @pytest.mark.parametrize("fault", BEFORE)
@@ -210,16 +212,16 @@ def test_the_upstreams_own_time_is_waited_for(caller: str, upstream: FakeUpstrea
     with WyeServer(config) as server:
         begun_s = time.monotonic()
         status, headers, body = call(server, caller)
-        assert 1.0 <= time.monotonic() - begun_s < 6
+        assert 1.0 <= time.monotonic() - begun_s < 30
     assert (status, hear(caller, body).text, headers["x-wye-attempts"]) == (200, TEXT, "2")
     assert len(upstream.requests) == 2
 
 
 def test_who_says_that_nothing_is_left_is_spared_where_others_can_answer(
-    upstream: FakeUpstream, second: FakeUpstream
+    upstream: FakeUpstream, second: FakeUpstream, later: Later
 ) -> None:
     """OpenAI tells when all of a limit is there again; one call is possible sooner, so that it is asked if alone."""
-    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2s"}
+    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"}
     upstream.script = lambda request: json_body(wire.OPENAI_BODY, **left)
     second.script = lambda request: json_body(wire.OPENAI_BODY)
     deployments = [streams.deployment("chat", "first"), {**streams.deployment("chat", "second"), "weight": 0}]
@@ -237,7 +239,7 @@ def test_who_says_that_nothing_is_left_is_spared_where_others_can_answer(
     with WyeServer(config) as server:
         assert [asked("m") for _ in range(3)] == ["first", "second", "second"]
         assert [asked("alone") for _ in range(3)] == ["first"] * 3
-        time.sleep(2)
+        later(61)
         assert asked("m") == "first"
 
 
@@ -248,7 +250,7 @@ def test_who_always_has_too_much_is_asked_ever_more_slowly(caller: str, behind: 
     begun_s = time.monotonic()
     status, headers, body = call(server, caller, "patient")
     assert (status, headers["x-wye-attempts"]) == (429, "3")
-    assert 0.6 <= time.monotonic() - begun_s < 6
+    assert 0.6 <= time.monotonic() - begun_s < 30
     assert "slow" in body.decode()
 
 
@@ -338,11 +340,9 @@ def test_a_frame_without_end_is_an_error_in_bounded_memory(
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before headers", "mid-stream"])
 @pytest.mark.parametrize(("caller", "kind"), PAIRS)
-def test_who_leaves_frees_the_upstream_within_a_second(
-    begun: bool, caller: str, kind: str, upstream: FakeUpstream
-) -> None:
+def test_who_leaves_frees_the_upstream_at_once(begun: bool, caller: str, kind: str, upstream: FakeUpstream) -> None:
     """With servers of its own: an answer that an earlier test left must not be taken for this one."""
-    upstream.queue.append(stream(kind, [*BEGUN[kind], 30.0]) if begun else FakeAnswer([], head=False, end="hang"))
+    upstream.queue.append(stream(kind, [*BEGUN[kind], 60.0]) if begun else FakeAnswer([], head=False, end="hang"))
     config = {
         "local": {"enabled": False},
         "providers": {"first": streams.provider(kind, upstream)},
@@ -351,7 +351,7 @@ def test_who_leaves_frees_the_upstream_within_a_second(
     }
     path, body = question(caller)
     with WyeServer(config) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
         if begun:
             response = connection.getresponse()
@@ -362,14 +362,14 @@ def test_who_leaves_frees_the_upstream_within_a_second(
         left_s = time.monotonic()
         connection.close()
         _until(lambda: upstream.left == 1)
-        assert time.monotonic() - left_s < 1
+        assert time.monotonic() - left_s < 20
         _until(lambda: server.app.pipeline.settlement.running == 0)
         upstream.queue.append(stream(kind, [*WHOLE[kind]]))
         assert call(server, caller)[0] == 200
 
 
 def _until(happened: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline_s
         time.sleep(0.005)

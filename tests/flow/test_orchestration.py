@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from typing import Any
 
@@ -16,6 +16,10 @@ from msgspec.structs import replace
 
 from tests import wire
 from tests.flow.panels import INPUT, OUTPUT, RULES, serve
+from tests.flow.streams import Held
+from wye.gateway import orchestrated
+from wye.kernel.json import encode
+from wye.testing.fake import json_body
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.replies import Rule
 from wye.testing.server import WyeServer
@@ -116,31 +120,32 @@ def test_what_is_wrong_is_said_before_anybody_is_asked(
     assert not house.claude.requests
 
 
-def test_progress_comes_within_a_second_and_members_run_side_by_side(house: House) -> None:
-    house.slow_down(1.2)
-    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
-    begun_s = time.monotonic()
-    body = {**wire.ask(stream=True), "model": "panel"}
-    connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
-    response = connection.getresponse()
-    first = response.readline()
-    first_s = time.monotonic() - begun_s
-    rest = response.read()
-    whole_s = time.monotonic() - begun_s
-    connection.close()
-    assert b'"role":"assistant"' in first
-    assert first_s < max(1, whole_s / 3)  # a machine that has much else to do is slow in all
-    assert b'"state":"started"' in rest
-    assert rest.endswith(wire.DONE)
-    [told] = [frame for frame in wire.data_frames(rest) if "orchestration" in frame]
-    took_ms = [call["latency_ms"] for call in told["inference_metadata"]["calls"]]
-    saved_ms = sum(took_ms) - told["orchestration"]["total_inference_time_ms"]
-    assert saved_ms > 0.5 * min(took_ms[:2]), "two answer together, and one after them"
+def test_progress_comes_while_the_members_think(house: House) -> None:
+    house.rule(Rule(fault="silent"))
+    with closing(HTTPConnection("127.0.0.1", house.server.port, timeout=60)) as connection:
+        body = {**wire.ask(stream=True), "model": "panel"}
+        connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
+        response = connection.getresponse()
+        assert b'"role":"assistant"' in response.readline()
+        while b'"state":"started"' not in response.readline():
+            pass
+        response.close()
+
+
+def test_members_run_side_by_side(house: House) -> None:
+    """Each answers when the other has been asked."""
+    for provider, body in ((house.gpt, wire.OPENAI_BODY), (house.claude, wire.ANTHROPIC_BODY)):
+        answer = json_body(body)
+        answer.pieces = Held([], lambda: bool(house.gpt.requests and house.claude.requests), [encode(body)])
+        provider.queue.append(answer)
+    status, _, told = house.ask()
+    assert (status, told["orchestration"]["models_used"]) == (200, ["quick", "deep"])
+    assert "failed" not in told["orchestration"]
 
 
 def test_the_last_models_words_come_as_they_come(house: House) -> None:
     house.rule(Rule(model="up-quick", say="one two three", tokens_per_s=5))
-    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=60)
     body = {**wire.ask(stream=True), "model": "pipeline:deep+quick"}
     connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
     response = connection.getresponse()
@@ -150,7 +155,7 @@ def test_the_last_models_words_come_as_they_come(house: House) -> None:
             if b'"content":"%b"' % word in line:
                 seen[word] = time.monotonic()
     connection.close()
-    assert seen[b" three"] - seen[b"one"] > 0.3
+    assert seen[b" three"] - seen[b"one"] > 0.1, "at once if they were held back"
 
 
 def test_a_member_that_fails_is_named(house: House) -> None:
@@ -183,8 +188,9 @@ def test_the_first_stage_that_fails_is_an_error(stream: bool, house: House) -> N
     assert wire_error(body)["message"] == AWAY
 
 
-def test_a_failure_after_the_stream_has_begun_ends_it(house: House) -> None:
-    house.rule(Rule(model="up-quick", latency_s=0.8, fault="cut"))
+def test_a_failure_after_the_stream_has_begun_ends_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestrated, "_HOLD_S", 0.05)
+    house.rule(Rule(model="up-quick", latency_s=0.5, fault="cut"))
     status, _, body = wire.call(house.url, CHAT, {**wire.ask(stream=True), "model": "pipeline:quick+deep"})
     assert status == 200
     assert wire.data_frames(body)[-1]["error"]["code"] == "upstream_stream_cut"
@@ -203,12 +209,12 @@ def test_an_answer_that_breaks_off_never_looks_complete(house: House) -> None:
 def test_a_caller_that_leaves_ends_every_call(house: House) -> None:
     house.rule(Rule(fault="silent"))
     left = house.gpt.left + house.claude.left
-    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", house.server.port, timeout=60)
     body = {**wire.ask(stream=True), "model": "panel"}
     connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
     connection.getresponse().readline()
     connection.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while house.gpt.left + house.claude.left < left + 2:
         assert time.monotonic() < deadline, "the members go on without a caller"
         time.sleep(0.01)

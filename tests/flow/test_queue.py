@@ -60,7 +60,7 @@ def serve(start: Start, model: Model) -> Callable[..., WyeServer]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -80,7 +80,7 @@ class Callers:
 
 def hold(server: WyeServer, words: str = "held") -> socket.socket:
     """A caller that gets a stream without an end."""
-    caller = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    caller = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     body = json.dumps({**wire.ask(stream=True), "messages": [{"role": "user", "content": words}]}).encode()
     caller.sendall(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: wye\r\ncontent-type: application/json\r\n"
@@ -108,7 +108,7 @@ def test_who_waits_is_told_where_and_served_in_order(
         waiting.append(callers.ask(words, **priority))
         until(lambda: queue_of(server).waiting == len(waiting))
     held.close()
-    answers = [future.result(10) for future in waiting]
+    answers = [future.result(60) for future in waiting]
     assert model.asked == ["held", *order]
     assert [status for status, *_ in answers] == [200] * 3
     positions = [headers["x-queue-position"] for _, headers, _ in answers]
@@ -116,7 +116,7 @@ def test_who_waits_is_told_where_and_served_in_order(
 
 
 def test_who_finds_a_slot_free_has_waited_nowhere(serve: Callable[..., WyeServer], model: Model) -> None:
-    status, headers, body = Callers(serve()).ask("hello").result(10)
+    status, headers, body = Callers(serve()).ask("hello").result(60)
     assert status == 200
     assert "x-queue-position" not in headers
     assert model.fake.requests[-1].json()["model"] == "org/m"
@@ -132,14 +132,14 @@ def test_a_full_queue_is_503_with_the_time_to_come_back_and_its_figures(
     held = hold(server)
     waiting = [callers.ask(str(i), path) for i in range(2)]
     until(lambda: queue_of(server).waiting == 2)
-    status, headers, body = callers.ask("too many", path).result(10)
+    status, headers, body = callers.ask("too many", path).result(60)
     assert (status, headers["retry-after"]) == (503, "5")
     error = json.loads(body)["error"]
     assert "answers 1 at a time, and 2 are waiting" in error["message"]
     told = error if path == "/v1/chat/completions" else error["details"]
     assert (told["max_concurrent"], told["queue_max_size"]) == (1, 2)
     held.close()
-    assert [future.result(10)[0] for future in waiting] == [200, 200]
+    assert [future.result(60)[0] for future in waiting] == [200, 200]
     assert "too many" not in model.asked
 
 
@@ -159,10 +159,10 @@ def test_a_full_queue_goes_to_a_fallback_and_is_no_fault(
         local={"preload": [], "attached": attached, "queue_max_size": 0},
     )
     held = hold(server)
-    assert Callers(server).ask("a").result(10)[1]["x-wye-deployment"] == "away/x"
+    assert Callers(server).ask("a").result(60)[1]["x-wye-deployment"] == "away/x"
     held.close()
     until(lambda: queue_of(server).running == 0)
-    assert Callers(server).ask("b").result(10)[1]["x-wye-deployment"] == "local/m"
+    assert Callers(server).ask("b").result(60)[1]["x-wye-deployment"] == "local/m"
 
 
 def test_who_leaves_the_queue_is_never_asked_for(serve: Callable[..., WyeServer], model: Model) -> None:
@@ -175,7 +175,7 @@ def test_who_leaves_the_queue_is_never_asked_for(serve: Callable[..., WyeServer]
     leaver.close()
     until(lambda: queue_of(server).waiting == 0)
     held.close()
-    assert Callers(server).ask("next").result(10)[0] == 200
+    assert Callers(server).ask("next").result(60)[0] == 200
     assert model.asked == ["held", "next"]
 
 
@@ -188,4 +188,4 @@ def test_a_stopping_server_serves_those_who_wait(serve: Callable[..., WyeServer]
     server._server.should_exit = True
     time.sleep(0.1)
     held.close()
-    assert [future.result(10)[0] for future in waiting] == [200] * 3
+    assert [future.result(60)[0] for future in waiting] == [200] * 3

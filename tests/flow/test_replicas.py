@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, held, text_of, under_way
+from tests.flow.conftest import Later
+from tests.flow.streams import Held, held
+from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, listening, text_of
 from tests.valkey import Valkey
+from wye.kernel.json import encode
 from wye.testing.fake import FakeUpstream, event_stream, json_body
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 Replicas = Callable[..., tuple[WyeServer, WyeServer]]
+REFUSAL = {"error": {"message": "the reason", "type": "invalid_request_error"}}
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def health(server: WyeServer) -> dict[str, str]:
     return json.loads(wire.call(server.url, "/health")[2])["checks"]
 
 
-def until(happened: Callable[[], bool], within_s: float = 5.0) -> float:
+def until(happened: Callable[[], bool], within_s: float = 60.0) -> float:
     """How long it took."""
     begun = time.monotonic()
     while not happened():
@@ -81,7 +85,7 @@ def test_fifty_at_once_at_both_make_one_call(
     kind: str, dialect: str, replicas: Replicas, redis_url: str, upstream: FakeUpstream
 ) -> None:
     pair = replicas(redis_url, (kind, upstream), cache={})
-    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: under_way(*pair) == 50, longer_s=0.5)
+    upstream.script = lambda request: held(UPSTREAMS[kind], lambda: listening(*pair) == {"miss": 25, "join": 25})
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda i: ask(pair[i % 2], dialect, stream=True), range(50)))
     assert len(upstream.requests) == 1
@@ -91,8 +95,8 @@ def test_fifty_at_once_at_both_make_one_call(
 
 
 def test_what_breaks_off_breaks_off_for_both(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
-    upstream.queue.append(event_stream([*wire.OPENAI_STREAM[:3], 0.6], end="cut"))
     pair = replicas(redis_url, ("openai", upstream), cache={})
+    upstream.queue.append(held(wire.OPENAI_STREAM[:3], lambda: listening(*pair) == {"miss": 1, "join": 1}, "cut"))
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda server: ask(server, "chat", stream=True)[1], pair))
     assert all(b'"error"' in answer and b"[DONE]" not in answer for answer in answers)
@@ -100,10 +104,10 @@ def test_what_breaks_off_breaks_off_for_both(replicas: Replicas, redis_url: str,
 
 
 def test_a_refusal_is_both_replicas_refusal(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:
-    refusal = json_body({"error": {"message": "the reason", "type": "invalid_request_error"}}, 400)
-    refusal.pieces.insert(0, 1.5)
-    upstream.queue.append(refusal)
+    refusal = json_body(REFUSAL, 400)
     pair = replicas(redis_url, ("openai", upstream), cache={})
+    refusal.pieces = Held([], lambda: listening(*pair) == {"miss": 1, "join": 1}, [encode(REFUSAL)])
+    upstream.queue.append(refusal)
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda server: wire.call(server.url, *body_of("chat", stream=False)), pair))
     assert [(status, b"the reason" in body) for status, _, body in answers] == [(400, True)] * 2
@@ -111,10 +115,10 @@ def test_a_refusal_is_both_replicas_refusal(replicas: Replicas, redis_url: str, 
 
 
 def test_who_fails_at_one_is_left_alone_by_the_other_and_back_for_both(
-    replicas: Replicas, redis_url: str, upstream: FakeProvider, second: FakeProvider
+    replicas: Replicas, redis_url: str, upstream: FakeProvider, second: FakeProvider, later: Later
 ) -> None:
     upstream.fault = "503"
-    one, other = replicas(redis_url, ("openai", upstream), ("openai", second), retries=0, allowed_fails=2, cooldown_s=4)
+    one, other = replicas(redis_url, ("openai", upstream), ("openai", second), retries=0, allowed_fails=2)
     for _ in range(2):
         wire.call(one.url, "/v1/chat/completions", wire.ask())
     until(lambda: health(other) == {"up0/x": "degraded: cooling down"})
@@ -122,7 +126,8 @@ def test_who_fails_at_one_is_left_alone_by_the_other_and_back_for_both(
     assert wire.call(other.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up1/x"
     assert len(upstream.requests) == asked
     upstream.fault = None
-    until(lambda: wire.call(one.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up0/x", 15)
+    later(31)
+    assert wire.call(one.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up0/x"
     until(lambda: health(other) == {})
     assert wire.call(other.url, "/v1/chat/completions", wire.ask())[1]["x-wye-deployment"] == "up0/x"
 
@@ -130,7 +135,7 @@ def test_who_fails_at_one_is_left_alone_by_the_other_and_back_for_both(
 def test_a_replica_that_begins_later_asks_what_the_others_know(
     replicas: Replicas, redis_url: str, upstream: FakeProvider, second: FakeProvider
 ) -> None:
-    upstream.fault = "429=30"
+    upstream.fault = "429=300"
     one, _ = replicas(redis_url, ("openai", upstream), ("openai", second), retries=0)
     wire.call(one.url, "/v1/chat/completions", wire.ask())
     assert health(one) == {"up0/x": "degraded: limited"}
@@ -158,18 +163,18 @@ def test_valkey_killed_and_restarted_under_load(replicas: Replicas, valkey: Valk
     with ThreadPoolExecutor(8) as pool:
         for number in range(8):
             pool.submit(load, number)
-        time.sleep(1.5)
+        until(lambda: done["join"] > 3 and done["miss"] > 10)
         valkey.kill()
         until(lambda: all("state" in health(server) for server in pair))
-        time.sleep(1.5)
+        before = done["miss"]
+        until(lambda: done["miss"] > before + 10)
         valkey.restart()
         took_s = until(lambda: not any("state" in health(server) for server in pair))
-        time.sleep(0.5)
+        joined = done["join"]
+        until(lambda: done["join"] > joined)
         stop.set()
     assert wrong == []
-    assert done["join"] > 0
-    assert done["miss"] > 20
-    assert took_s < 5
+    assert took_s < 30
     ask(pair[0], "chat", stream=True, seed=-1)
     assert ask(pair[1], "chat", stream=True, seed=-1)[0] == "hit"
 
@@ -235,7 +240,7 @@ def test_a_conversation_goes_on_at_any_replica(replicas: Replicas, redis_url: st
     assert wire.call(other.url, path, method="DELETE")[0] == 200
     assert wire.call(one.url, path)[0] == 404
     slow = json_body(wire.OPENAI_BODY)
-    slow.pieces.insert(0, 20)
+    slow.pieces.insert(0, 60)
     upstream.queue.append(slow)
     queued = ask(one, input="Hi", background=True)
     path = f"/v1/responses/{queued['id']}"
