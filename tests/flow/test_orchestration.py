@@ -12,7 +12,6 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tests import wire
 from tests.flow.panels import INPUT, OUTPUT, RULES, serve
@@ -53,10 +52,6 @@ class House:
         """It goes before the others."""
         for provider in (self.gpt, self.claude):
             provider.rules.insert(0, rule)
-
-    def slow_down(self, latency_s: float) -> None:
-        for provider in (self.gpt, self.claude):
-            provider.rules[:] = [replace(rule, latency_s=latency_s) for rule in RULES]
 
     def ask(self, model: str = "panel", path: str = CHAT, **more: Any) -> tuple[int, dict[str, str], Any]:
         status, headers, body = wire.call(self.url, path, {**wire.ask(), "model": model, **more})
@@ -127,8 +122,8 @@ def test_progress_comes_while_the_members_think(house: House) -> None:
         connection.request("POST", CHAT, json.dumps(body), {"content-type": "application/json"})
         response = connection.getresponse()
         assert b'"role":"assistant"' in response.readline()
-        while b'"state":"started"' not in response.readline():
-            pass
+        while b'"state":"started"' not in (line := response.readline()):
+            assert line
         response.close()
 
 
@@ -268,10 +263,15 @@ def test_a_panel_is_listed_and_counts_tokens_and_makes_no_vectors(house: House) 
 
 
 def test_a_long_silence_is_broken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wye.gateway.orchestrated._ALIVE_S", 0.2)
-    house.slow_down(0.9)
-    _, _, body = wire.call(house.url, "/v1/messages", {**wire.ask(stream=True), "model": "single:deep"})
-    assert body.count(b'"state":"waiting"') >= 1
+    monkeypatch.setattr(orchestrated, "_ALIVE_S", 0.2)
+    house.rule(Rule(fault="silent"))
+    with closing(HTTPConnection("127.0.0.1", house.server.port, timeout=60)) as connection:
+        body = {**wire.ask(stream=True), "model": "single:deep"}
+        connection.request("POST", "/v1/messages", json.dumps(body), {"content-type": "application/json"})
+        response = connection.getresponse()
+        while b'"state":"waiting"' not in (line := response.readline()):
+            assert line
+        response.close()
 
 
 def figures(house: House) -> dict[str, int]:
