@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wye.kernel import clock
 from wye.testing.plugin import fake_provider, fake_providers
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("fake_provider", "fake_providers")  # also where the installation is older than the plugin's entry point
 
+Later = Callable[[float], None]
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 MEASURED_GOLDEN = ("test_golden_", "test_odd_values")
@@ -97,6 +99,21 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], No
 def _home(_homes: Callable[[], None]) -> None:
     """Nor does one find what another has kept: a server opens it when it starts, and goes on working at it."""
     _homes()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """`later(60)`: a minute has passed, for all that this process serves, too. Leases, cool-downs and limits so
+    end where a test says it, and not where the machine stands still."""
+    turned_s = 0.0
+    monotonic_s = clock.monotonic_s
+
+    def later(seconds: float) -> None:
+        nonlocal turned_s
+        turned_s += seconds
+
+    monkeypatch.setattr(clock, "monotonic_s", lambda: monotonic_s() + turned_s)
+    return later
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from wye.kernel import clock
 from wye.testing.fake import FakeUpstream
 from wye.testing.fake_provider import FakeProvider
 from wye.testing.server import WyeServer
 
 Start = Callable[..., WyeServer]
-Later = Callable[[float], None]
 
 PATIENT = {"connect_s": 60, "headers_s": 60, "first_token_s": 60, "gap_s": 60}
 
@@ -29,21 +27,6 @@ def upstream(fake_provider: FakeProvider) -> FakeProvider:
 def second() -> Iterator[FakeProvider]:
     with FakeProvider(tag="second") as provider:
         yield provider
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    """`later(60)`: for all servers of this test a minute has passed. Cool-downs and limits end where a test says so,
-    and not where the machine stands still."""
-    turned_s = 0.0
-    monotonic_s = clock.monotonic_s
-
-    def later(seconds: float) -> None:
-        nonlocal turned_s
-        turned_s += seconds
-
-    monkeypatch.setattr(clock, "monotonic_s", lambda: monotonic_s() + turned_s)
-    return later
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.flow.conftest import Later, Start
+from tests.conftest import Later
+from tests.flow.conftest import Start
 from tests.flow.streams import held
 from wye.kernel.eventstream import EventStreamDecoder
 from wye.testing.fake import FakeUpstream, event_stream, json_body

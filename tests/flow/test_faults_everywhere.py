@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests import wire
+from tests.conftest import Later
 from tests.flow import streams
-from tests.flow.conftest import Later
 from tests.flow.streams import (
     BEGUN,
     BROKEN,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.flow.conftest import Later
+from tests.conftest import Later
 from tests.flow.streams import Held, held
 from tests.flow.test_cache import DIALECTS, UPSTREAMS, ask, body_of, listening, text_of
 from tests.valkey import Valkey

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import func, select
 
+from tests.waiting import until
 from wye.drivers.procrastinate import jobs as procrastinate_jobs
 from wye.drivers.procrastinate.jobs import ProcrastinateJobs
 from wye.drivers.sql import jobs as sql_jobs
@@ -150,12 +151,6 @@ async def running(jobs: Jobs, seen: Seen, concurrency: int = 2) -> AsyncIterator
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def test_what_was_added_before_and_after_is_done_once(make: Make, leases: Leases) -> None:

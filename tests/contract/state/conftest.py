@@ -18,7 +18,10 @@ MiB = 1024 * 1024
 
 
 @pytest.fixture(params=["memory", "redis", "socket"])
-async def state(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[State]:
+async def state(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[State]:
+    monkeypatch.setattr("wye.drivers.socket.state._TIMEOUT_S", 60.0)  # nobody is silent here, whatever stands still
     made: State = MemoryState(MiB)
     server = StateServer(made, listen(tmp_path / "state.sock"))
     if request.param == "redis":

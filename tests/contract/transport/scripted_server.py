@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.waiting import until
 from wye.ports.transport import Origin
 
 Script = Callable[["Visit"], Awaitable[None]]
@@ -70,12 +71,6 @@ class ScriptedServer:
     async def lost(self, connections: int = 1, within_s: float = 60.0) -> None:
         """Returns once so many connections are over."""
         await until(lambda: self.left >= connections, within_s)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in code that knows no event of ours
-            await asyncio.sleep(0.005)
 
 
 async def turns(count: int = 20) -> None:

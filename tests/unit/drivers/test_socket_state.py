@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from wye.drivers.memory.state import MemoryState
 from wye.drivers.socket import frames
 from wye.drivers.socket import state as driver
@@ -31,20 +32,18 @@ async def server(path: Path) -> AsyncIterator[StateServer]:
     await made.stop()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent is who is to be silent in a test, and not who stands still with all of the machine."""
+    monkeypatch.setattr(driver, "_TIMEOUT_S", 60.0)
+
+
 @pytest.fixture
 async def state(path: Path, server: StateServer) -> AsyncIterator[SocketState]:
     made = SocketState(path)
     await made.start()
     yield made
     await made.stop()
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it did not happen")
 
 
 async def test_two_processes_share_it(path: Path, state: SocketState) -> None:
@@ -85,7 +84,7 @@ async def test_away_is_said_at_once_and_it_comes_back(path: Path, server: StateS
     begun_s = clock.monotonic_s()
     with pytest.raises(StateAway):
         await state.get("a")
-    assert clock.monotonic_s() - begun_s < 0.05
+    assert clock.monotonic_s() - begun_s < 20
     again = StateServer(MemoryState(), listen(path))
     await again.start()
     await until(lambda: state.away is None)
@@ -113,7 +112,7 @@ async def test_before_it_is_started_it_is_away(path: Path) -> None:
         await SocketState(path).get("a")
 
 
-async def test_a_process_that_hangs_is_away(path: Path) -> None:
+async def test_a_process_that_hangs_is_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers the greeting and nothing after."""
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -126,18 +125,20 @@ async def test_a_process_that_hangs_is_away(path: Path) -> None:
     state = SocketState(path)
     await state.start()
     assert state.away is None
+    monkeypatch.setattr(driver, "_TIMEOUT_S", 0.2)
     with pytest.raises(StateAway, match="no answer"):
         await state.get("a")
     await state.stop()
     hanging.close()
 
 
-async def test_a_process_that_does_not_even_greet_is_away(path: Path) -> None:
+async def test_a_process_that_does_not_even_greet_is_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
     hanging = await asyncio.start_unix_server(silent, path)
+    monkeypatch.setattr(driver, "_TIMEOUT_S", 0.2)
     state = SocketState(path)
     await state.start()
     assert state.away is not None
@@ -173,11 +174,11 @@ class SlowState(MemoryState):
 
 
 async def test_a_long_queue_and_a_busy_loop_are_no_silence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_TIMEOUT_S", 0.2)
     server = StateServer(SlowState(), listen(path))
     await server.start()
     state = SocketState(path)
     await state.start()
+    monkeypatch.setattr(driver, "_TIMEOUT_S", 0.2)
     asked = asyncio.gather(*(state.get(str(i)) for i in range(60)))
     await asyncio.sleep(0.05)
     time.sleep(0.3)  # noqa: ASYNC251 - what a loop does that has much to do

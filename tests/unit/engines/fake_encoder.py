@@ -29,8 +29,9 @@ def _open(first: bytes) -> Work:
 
     def answer(message: bytes) -> Iterator[bytes]:
         ask = msgspec.msgpack.decode(message, type=Ask)
-        if ask.text == "sleep":
-            time.sleep(0.3)
+        if ask.text == "wait":
+            while not Path(f"{settings.model_path}.go").exists():
+                time.sleep(0.005)
         if ask.text == "hang":
             time.sleep(60)
         if ask.text == "crash":

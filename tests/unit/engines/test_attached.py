@@ -86,7 +86,7 @@ async def test_it_keeps_looking(transport: HttpTransport, monkeypatch: pytest.Mo
         await engine.start()
         try:
             for wanted in ("failed", "loaded"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while engine.models()[0].status != wanted:  # noqa: ASYNC110 - there is nobody to tell
                         await asyncio.sleep(0.01)
                 fake.script = lambda _: json_body({})

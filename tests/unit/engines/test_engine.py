@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.unit.engines.test_gguf import TINY, header
-from tests.unit.engines.test_supervisor import is_alive, until
+from tests.unit.engines.test_supervisor import is_alive
+from tests.waiting import until
 from wye.catalog.model_card import ModelCard
 from wye.engines.llama_cpp import engine as module
 from wye.engines.llama_cpp.engine import LlamaCppEngine

@@ -114,10 +114,10 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_header_is_refused_at_once(tmp_path: Path, name: str) -> None:
     data, why = HOSTILE[name]
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ConfigError, match=why) as refused:
         read(tmp_path, data)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert "model.gguf" in refused.value.message
 
 

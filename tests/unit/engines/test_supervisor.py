@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from wye.engines.llama_cpp import supervisor as module
 from wye.engines.llama_cpp.child import ChildSettings
 from wye.engines.llama_cpp.supervisor import Supervisor, child_command
@@ -40,13 +40,6 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 def starts(supervisor: Supervisor) -> list[dict[str, Any]]:
     path = Path(supervisor.settings.model_path)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.005)
 
 
 def is_alive(pid: int) -> bool:

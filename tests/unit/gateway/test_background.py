@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from tests.conftest import Later
+from tests.waiting import until
 from wye.canon.loss import Losses
 from wye.drivers.memory.state import MemoryState
 from wye.gateway.exchange import Whole
@@ -35,7 +37,8 @@ async def begun() -> tuple[Background, KeptResponses, KeptResponse, asyncio.Futu
 
 
 async def kept(store: KeptResponses) -> KeptResponse:
-    await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
     found = await store.get("alice", "resp_1")
     assert found is not None
     return found
@@ -100,7 +103,12 @@ def test_there_is_an_end_to_how_many_are_made_at_once(monkeypatch: pytest.Monkey
 
 
 class SharedState(MemoryState):
+    """Its leases last longer than any machine stands still; they are renewed as if they were short."""
+
     shared = True
+
+    async def acquire(self, key: str, owner: str, lease_s: float) -> bool:
+        return await super().acquire(key, owner, 300 * lease_s)
 
 
 def replica(state: MemoryState) -> tuple[Background, KeptResponses]:
@@ -136,19 +144,22 @@ async def test_any_replica_tells_how_far_it_is_and_cancels_it() -> None:
     assert await other.look(queued) == made, "who looked before it was made is told what it is now"
 
 
-async def test_an_answer_whose_replica_is_gone_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_whose_replica_is_gone_has_failed(monkeypatch: pytest.MonkeyPatch, later: Later) -> None:
     monkeypatch.setattr(module, "LEASE_S", 0.2)
     monkeypatch.setattr(module, "_HEARD_S", 0.05)
     state = SharedState()
     (one, _), (other, store) = replica(state), replica(state)
     queued, answer = await queued_at(one)
-    await asyncio.sleep(0.4)
+    for _ in range(2):
+        later(40)  # of the 60 s of its lease
+        before = [*state._leases.values()]
+        await until(lambda before=before: [*state._leases.values()] != before)
     assert await other.look(queued) == queued, "it is renewed"
     for task in one._beside:
         task.cancel()  # as kill -9 leaves it
     state._topics.clear()
     assert status(await other.cancel(queued)) == "queued", "nobody hears it"
-    await asyncio.sleep(0.3)
+    later(61)
     failed = await other.look(queued)
     assert (status(failed), json.decode(failed.response)["error"]["message"]) == (
         "failed",

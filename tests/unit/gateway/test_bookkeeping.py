@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from tests.books import Books
+from tests.waiting import until
 from wye.canon.usage import Usage
 from wye.catalog.prices import Price, Rate
 from wye.dialects.registry import DIALECTS
@@ -94,7 +95,7 @@ async def test_entries_are_written_many_at_a_time_and_soon(
         for _ in range(100):
             keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
         assert keeper._writer is not None
-        await asyncio.wait([keeper._writer], timeout=2)
+        await asyncio.wait([keeper._writer], timeout=60)
         assert (len(books.entries), books.asked) == (100 * (round_ + 1), 3 * (round_ + 1))
     assert keeper.degraded is None
 
@@ -110,8 +111,7 @@ async def test_what_is_not_written_waits_for_the_database_up_to_a_bound(
     settlement = Settlement(None, bookkeeper=keeper)
     for _ in range(10):
         keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
-    await asyncio.sleep(0.05)
-    assert settlement.degraded() == {"ledger": "10 entries wait for the database"}
+    await until(lambda: settlement.degraded() == {"ledger": "10 entries wait for the database"})
     for _ in range(2):
         keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
     assert keeper.degraded == "10 entries wait for the database, 2 are lost"
@@ -136,7 +136,7 @@ async def test_what_is_not_written_at_the_end_is_by_the_next_process(
     second.record(exchange(), DEPLOYMENT, USAGE, failed=False)
     books.away = None
     assert second._writer is not None
-    await asyncio.wait([second._writer], timeout=2)
+    await asyncio.wait([second._writer], timeout=60)
     assert len(books.entries) == 4
     await second.stop()
     await third.start()
@@ -173,8 +173,7 @@ async def test_what_was_being_written_at_the_end_is_written_once(
     monkeypatch.setattr(books, "add", slowly)
     keeper = Bookkeeper(books, journal, PRICES)
     keeper.record(exchange(), DEPLOYMENT, USAGE, failed=False)
-    await asyncio.sleep(0.02)
-    assert len(books.entries) == 1
+    await until(lambda: len(books.entries) == 1)
     gate.set()
     assert len(await written(books, keeper)) == 1
 

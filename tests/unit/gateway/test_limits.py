@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.conftest import Later
+from tests.waiting import until
 from wye.drivers.memory.quotas import MemoryQuotas
 from wye.drivers.memory.state import MemoryState
 from wye.gateway.policy import counts as module
@@ -21,7 +23,8 @@ from wye.ports.state import StateAway
 
 
 class SharedState(MemoryState):
-    """One that can be away, and slow."""
+    """One that can be away, and slow. Its leases last longer than any machine stands still; they are renewed as if they
+    were short."""
 
     shared = True
     away: str | None = None
@@ -38,7 +41,7 @@ class SharedState(MemoryState):
         await self.gate.wait()
         if self.away is not None:
             raise StateAway(self.away)
-        return await super().reserve(quotas, amounts, owner, lease_s)
+        return await super().reserve(quotas, amounts, owner, 300 * lease_s)
 
     async def settle(self, quotas: Sequence[Quota], amounts: Sequence[int], spent: Sequence[int], owner: str) -> None:
         if self.away is not None:
@@ -47,7 +50,7 @@ class SharedState(MemoryState):
 
     async def acquire(self, key: str, owner: str, ttl_s: float) -> bool:
         self.renewed.append(key)
-        return await super().acquire(key, owner, ttl_s)
+        return await super().acquire(key, owner, 300 * ttl_s)
 
 
 class Replica(SharedLimiter):
@@ -118,13 +121,14 @@ async def test_a_caller_that_leaves_while_it_is_reserved_takes_nothing() -> None
             await task
         state.away = away
         state.gate.set()
-        await asyncio.sleep(0.01)
+        for _ in range(20):
+            await asyncio.sleep(0)
         await limiter.stop()
     state.away = None
     assert isinstance(await limiter.reserve("a", 100), SharedReservation)
 
 
-async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyPatch, later: Later) -> None:
     monkeypatch.setattr(module, "LEASE_S", 0.2)
     state = SharedState()
     alive, gone = Replica(state, concurrent=1), Replica(state, concurrent=1)
@@ -132,7 +136,10 @@ async def test_what_is_held_is_renewed_and_no_longer(monkeypatch: pytest.MonkeyP
     await gone.reserve("b", 1)
     assert gone.counts._renewal is not None
     gone.counts._renewal.cancel()  # kill -9
-    await asyncio.sleep(0.3)
+    later(40)  # of the 60 s of their leases
+    state.renewed.clear()
+    await until(lambda: bool(state.renewed))
+    later(40)
     assert await full(gone), "the other holds on"
     await alive.reserve("b", 1)
     alive.settle(held, 1)
@@ -146,7 +153,7 @@ async def test_with_nothing_held_nothing_is_renewed(monkeypatch: pytest.MonkeyPa
     for _ in range(2):
         limiter.settle(await limiter.reserve("a", 1), 1)
         assert limiter.counts._renewal is not None
-        await asyncio.wait([limiter.counts._renewal], timeout=2)
+        await asyncio.wait([limiter.counts._renewal], timeout=60)
         assert limiter.counts._renewal.done()
 
 

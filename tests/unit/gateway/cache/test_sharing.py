@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Later
+from tests.waiting import until
 from wye.canon.events import End, Event, Failure, Finish, PartEnd, PartStart, Ping, Start, TextDelta
 from wye.canon.loss import Loss
 from wye.canon.parts import Text
@@ -14,9 +16,12 @@ from wye.drivers.memory.state import MemoryState
 from wye.gateway.cache import sharing as module
 from wye.gateway.cache.live import Live
 from wye.gateway.cache.sharing import Sharing
+from wye.kernel import clock
 from wye.kernel.errors import StreamCut, UpstreamRefused, WyeError
 from wye.ports.state import StateAway
 
+LEASE_S = 60.0
+"""What lasts so long ends where a test turns the clock, and nowhere else."""
 BEGINNING: list[Event] = [Start("a", "m", 1), PartStart(0, Text("")), TextDelta(0, "Hel")]
 REST: list[Event] = [TextDelta(0, "lo"), PartEnd(0), Finish("stop"), End()]
 
@@ -38,11 +43,11 @@ class Shared(MemoryState):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LEASE_S", 0.3)
+    monkeypatch.setattr(module, "_LEASE_S", LEASE_S)
     monkeypatch.setattr(module, "_RENEWED_S", 0.05)
     monkeypatch.setattr(module, "_LISTENS_EVERY_S", 0.005)
     monkeypatch.setattr(module, "_SILENT_S", 0.05)
-    monkeypatch.setattr(module, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(module, "_PATIENCE_S", LEASE_S)
 
 
 @pytest.fixture
@@ -73,14 +78,13 @@ async def test_what_is_told_is_heard_to_the_end(state: Shared) -> None:
     assert await Sharing(state, "x:").lead("k") is None
     listener = listen(state, heard)
     begin(told)
-    await asyncio.sleep(0.1)
-    assert heard.events == BEGINNING
+    await until(lambda: heard.events == BEGINNING)
     assert (heard.opened, heard.attempts, heard.losses) == (True, 2, [Loss("a", "b")])
     told.hear([Ping(), *REST])
     told.finish()
     assert await listener
     assert heard.events == [*BEGINNING, *REST]
-    await asyncio.sleep(0.05)
+    await until(lambda: "x:k:lease" not in state._leases)
     assert await Sharing(state, "x:").lead("k") is not None, "the lease was given back"
 
 
@@ -88,16 +92,18 @@ async def test_who_comes_late_hears_all(state: Shared) -> None:
     told, heard = Live(), Live()
     await teller(state, told)
     begin(told)
-    await asyncio.sleep(0.1)
+    await until(lambda: "x:k:said" in state._lists)
     told.hear(REST)
     told.finish()
     assert await listen(state, heard)
     assert heard.events == [*BEGINNING, *REST]
 
 
-async def test_a_lease_is_kept_while_the_upstream_thinks(state: Shared) -> None:
+async def test_a_lease_is_kept_while_the_upstream_thinks(state: Shared, later: Later) -> None:
     await teller(state, Live())
-    await asyncio.sleep(0.7)
+    for _ in range(3):
+        later(LEASE_S * 2 / 3)
+        await until(lambda: state._leases["x:k:lease"][0] > clock.monotonic_s() + LEASE_S / 2)
     assert await Sharing(state, "x:").lead("k") is None
 
 
@@ -134,14 +140,15 @@ async def test_a_teller_that_dies_before_it_began_lets_others_ask(state: Shared)
     assert await listen(state, Live()) is False
 
 
-async def test_a_teller_that_dies_in_the_middle_is_a_cut(state: Shared) -> None:
+async def test_a_teller_that_dies_in_the_middle_is_a_cut(state: Shared, later: Later) -> None:
     told, heard = Live(), Live()
     sharing = await teller(state, told)
     begin(told)
     listener = listen(state, heard)
-    await asyncio.sleep(0.05)
+    await until(lambda: heard.events == BEGINNING)
     for task in sharing._tellers:
         task.cancel()
+    later(2 * LEASE_S)
     with pytest.raises(StreamCut, match="is gone"):
         await listener
     assert heard.events == BEGINNING
@@ -152,7 +159,7 @@ async def test_a_state_that_comes_back_empty_is_told_all_again(state: Shared) ->
     await teller(state, told)
     begin(told)
     listener = listen(state, heard)
-    await asyncio.sleep(0.05)
+    await until(lambda: heard.events == BEGINNING)
     state.cut = True
     await asyncio.sleep(0.05)
     state._lists.clear()
@@ -164,20 +171,22 @@ async def test_a_state_that_comes_back_empty_is_told_all_again(state: Shared) ->
     assert heard.events == [*BEGINNING, *REST]
 
 
-async def test_a_state_that_stays_away_is_a_cut_or_a_reason_to_ask(state: Shared) -> None:
+async def test_a_state_that_stays_away_is_a_cut_or_a_reason_to_ask(state: Shared, later: Later) -> None:
     told, heard, late = Live(), Live(), Live()
     sharing = await teller(state, told)
     begin(told)
     listener = listen(state, heard)
-    await asyncio.sleep(0.05)
+    await until(lambda: heard.events == BEGINNING)
     state.cut = True
     assert await listen(state, late) is False
+    later(2 * LEASE_S)
     with pytest.raises(StreamCut, match="shared state is away"):
         await listener
     told.hear(REST)
     told.finish()
-    await asyncio.sleep(0.6)
-    assert not sharing._tellers, "nobody is told for ever"
+    await asyncio.sleep(0.1)
+    later(2 * LEASE_S)
+    await until(lambda: not sharing._tellers)  # nobody is told for ever
 
 
 async def test_with_the_state_away_everybody_may_ask(state: Shared) -> None:
@@ -205,7 +214,7 @@ async def test_another_run_under_the_same_name_is_not_mixed_in(state: Shared) ->
     sharing = await teller(state, told)
     begin(told)
     listener = listen(state, heard)
-    await asyncio.sleep(0.05)
+    await until(lambda: heard.events == BEGINNING)
     for task in sharing._tellers:
         task.cancel()
     await state.append("x:k:said", [b'{"run":"other","events":[]}'], 60)
@@ -223,7 +232,4 @@ async def test_who_lost_its_lease_tells_no_more(state: Shared) -> None:
     told = Live()
     sharing = await teller(state, told)
     state._leases["x:k:lease"] = (float("inf"), "another")
-    await asyncio.sleep(0.2)
-    begin(told)
-    await asyncio.sleep(0.1)
-    assert not sharing._tellers
+    await until(lambda: not sharing._tellers)
