@@ -73,12 +73,6 @@ class ScriptedServer:
         await until(lambda: self.left >= connections, within_s)
 
 
-async def turns(count: int = 20) -> None:
-    """So many turns of the event loop, for what happens in them on both sides or does not, however long each takes."""
-    for _ in range(count):
-        await asyncio.sleep(0.005)
-
-
 def answering(*answers: bytes) -> Script:
     """A script that gives one answer per request on each connection, the last one for ever."""
 

@@ -8,11 +8,12 @@ import zlib
 
 import pytest
 
+from tests.waiting import turns
 from wye.kernel.errors import BadAnswer, BadRequest, StreamCut
 from wye.ports.transport import Transport
 
 from .conftest import Call, ask
-from .scripted_server import Visit, answering, scripted_server, turns
+from .scripted_server import Visit, answering, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

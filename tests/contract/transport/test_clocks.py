@@ -8,13 +8,13 @@ import socket
 
 import pytest
 
-from tests.waiting import until
+from tests.waiting import turns, until
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import ClockExpired, StreamCut
 from wye.ports.transport import Origin, Transport
 
 from .conftest import Call, Opener, ask
-from .scripted_server import Visit, answering, scripted_server, turns
+from .scripted_server import Visit, answering, scripted_server
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -7,12 +7,12 @@ import gzip
 
 import pytest
 
-from tests.waiting import until
+from tests.waiting import turns, until
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut
 
 from .conftest import Call
-from .scripted_server import Visit, scripted_server, turns
+from .scripted_server import Visit, scripted_server
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"

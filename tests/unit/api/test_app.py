@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.waiting import turns
 from wye.api.app import App
 from wye.canon.usage import Usage
 from wye.dialects.registry import DIALECTS
@@ -210,9 +211,9 @@ async def test_when_the_caller_leaves_the_stream_is_settled_and_nothing_more_sai
     stream, left = StreamDouble(b"one", 30.0), asyncio.Event()
     app, pipeline = make(lambda _: stream)
     running = asyncio.create_task(run(app, left=left))
-    await asyncio.sleep(0.05)
+    await turns()
     left.set()
-    sent = await asyncio.wait_for(running, 5)
+    sent = await asyncio.wait_for(running, 20)
     assert [m.get("body") for m in sent[1:]] == [b"one"]
     assert (stream.closed, pipeline.finished) == (True, 1)
 
@@ -236,7 +237,7 @@ async def test_a_stream_that_the_server_cancels_ends_with_an_error_and_is_settle
     app, pipeline = make(lambda _: stream)
     sent: Sent = []
     running = asyncio.create_task(run(app, sent=sent))
-    await asyncio.sleep(0.02)
+    await turns()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -255,7 +256,7 @@ async def test_a_request_that_the_server_cancels_is_told_to_come_again() -> None
     pipeline.chat = chat  # type: ignore[method-assign]
     sent: Sent = []
     running = asyncio.create_task(run(app, sent=sent))
-    await asyncio.sleep(0.02)
+    await turns()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

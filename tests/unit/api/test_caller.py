@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import turns
 from wye.api.caller import DIRECT, AsgiCaller, caller_of, header_map
 
 Messages = list[dict[str, Any]]
@@ -119,7 +120,7 @@ async def test_work_is_cancelled_when_its_caller_leaves() -> None:
         await asyncio.sleep(30)
 
     working = asyncio.create_task(work())
-    await asyncio.sleep(0.01)
+    await turns(5)
     assert not working.done()
     server.leave()
     with pytest.raises(asyncio.CancelledError):

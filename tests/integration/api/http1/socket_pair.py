@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from uvicorn.server import ServerState
 
+from tests.waiting import until
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.http.connection import Connection
 from wye.api.http.server import make_server
@@ -62,7 +63,7 @@ class Caller:
             await asyncio.sleep(0)
 
     async def head(self) -> Answer:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             lines = (await self.reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
         version, status, _ = lines[0].split(b" ", 2)
         assert version == b"HTTP/1.1"
@@ -75,7 +76,7 @@ class Caller:
 
     async def answer(self, method: str = "GET") -> Answer:
         answer = await self.head()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             if method == "HEAD" or answer.status in (204, 304):
                 return answer
             if b"content-length" in answer.headers:
@@ -91,18 +92,18 @@ class Caller:
 
     async def piece(self) -> bytes:
         """One chunk of an answer; b"" is the last."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             piece = await self.reader.readexactly(size + 2)
         assert piece.endswith(b"\r\n")
         return piece[:-2]
 
-    async def rest(self, within_s: float = 5.0) -> bytes:
+    async def rest(self, within_s: float = 60.0) -> bytes:
         """All until the server ends its side. Raises ConnectionResetError when it does so by a reset."""
         async with asyncio.timeout(within_s):
             return await self.reader.read()
 
-    async def gone(self, within_s: float = 5.0) -> None:
+    async def gone(self, within_s: float = 60.0) -> None:
         """Until the connection is over, however it ended."""
         with contextlib.suppress(ConnectionError):
             await self.rest(within_s)
@@ -145,12 +146,6 @@ class Served:
         reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
         self.callers.append(Caller(reader, writer))
         return self.callers[-1]
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in code that knows no event of ours
-            await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager

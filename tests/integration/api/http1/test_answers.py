@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.caller import caller_of
 
-from .socket_pair import CHUNKED, GET, Caller, post, serving, until
+from .socket_pair import CHUNKED, GET, Caller, post, serving
 
 OLD = b"GET / HTTP/1.0\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nhost: wye\r\n\r\n"

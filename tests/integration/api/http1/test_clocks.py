@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.waiting import steady, until
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.caller import caller_of
 from wye.api.http import connection
 
-from .socket_pair import CHUNKED, GET, Caller, post, serving, until
+from .socket_pair import CHUNKED, GET, Caller, post, serving
 
 NAMES = ("HEAD_S", "BODY_S", "LINGER_S", "STALLED_S", "KEEP_ALIVE_S")
 Clock = Callable[..., None]
@@ -66,19 +67,21 @@ async def test_a_connection_that_says_nothing_is_closed(clock: Clock):
     clock(HEAD_S=0.05)
     async with serving(echo) as served:
         caller = await served.call()
-        assert await caller.rest(1) == b""
+        assert await caller.rest() == b""
 
 
+@steady(0.07)
 async def test_an_idle_connection_is_kept_for_a_while(clock: Clock):
-    clock(KEEP_ALIVE_S=0.1)
+    clock(KEEP_ALIVE_S=0.2)
     async with serving(echo) as served:
         caller = await served.call()
         for _ in range(3):
             await caller.ask(GET)
-            await asyncio.sleep(0.06)
-        assert await caller.rest(1) == b""
+            await asyncio.sleep(0.12)
+        assert await caller.rest() == b""
 
 
+@steady(0.05)
 async def test_an_answer_may_take_longer_than_an_idle_connection_is_kept(clock: Clock):
     clock(KEEP_ALIVE_S=0.05)
     async with serving(slowly(0.15)) as served:
@@ -101,23 +104,24 @@ async def test_a_head_that_drips_is_refused_although_it_never_pauses_for_long(cl
         if before:
             await caller.ask(before)
         begun = time.monotonic()
-        dripping = asyncio.create_task(drip(caller, GET[:-2] + b"x: %b" % (b"y" * 1000), 0.01))
+        dripping = asyncio.create_task(drip(caller, GET[:-2] + b"x: %b" % (b"y" * 4000), 0.01))
         await refused(caller)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20
         dripping.cancel()
 
 
 async def test_a_head_whose_begin_came_within_an_answer_has_its_time_from_the_answers_end(clock: Clock):
-    clock(HEAD_S=0.1)
     async with serving(slowly(0.2)) as served:
         caller = await served.call()
         caller.say(GET)
-        await asyncio.sleep(0.02)
+        await until(lambda: bool(served.state.tasks))
+        clock(HEAD_S=0.1)
         caller.say(GET[:10])
         assert (await caller.answer()).status == 200
         await refused(caller)
 
 
+@steady(0.06)
 async def test_a_body_may_take_long_but_not_pause_for_long(clock: Clock):
     clock(BODY_S=0.1)
     async with serving(echo) as served:
@@ -159,6 +163,7 @@ async def test_a_body_behind_another_request_is_refused_too(clock: Clock):
         await refused(caller)
 
 
+@steady(0.05)
 async def test_a_callers_silence_while_we_do_not_read_is_not_its_fault(clock: Clock):
     """Neither while its body waits for the application, nor while its next request waits for an answer."""
     clock(BODY_S=0.05, HEAD_S=0.05, KEEP_ALIVE_S=0.05)
@@ -178,21 +183,24 @@ async def test_what_follows_an_early_answer_is_awaited_for_a_while(clock: Clock)
         caller.say(CHUNKED + b"2\r\nhi\r\n")
         assert (await caller.answer()).status == 413
         begun = time.monotonic()
-        dripping = asyncio.create_task(drip(caller, b"1\r\nx\r\n" * 100, 0.01))
-        await caller.gone(2)
-        assert time.monotonic() - begun < 1.5
+        dripping = asyncio.create_task(drip(caller, b"1\r\nx\r\n" * 700, 0.01))
+        await caller.gone()
+        assert time.monotonic() - begun < 20
         dripping.cancel()
 
 
 async def test_who_is_refused_and_does_not_go_is_made_to(clock: Clock):
-    clock(LINGER_S=0.1)
     async with serving(echo) as served:
-        caller = await served.call()
-        caller.say(b"nonsense\r\n\r\n")
-        assert (await caller.answer()).status == 400
-        assert await caller.rest() == b""
-        assert served.connections
-        await until(lambda: not served.connections, 1)
+        for linger_s in (60, 0.1):
+            clock(LINGER_S=linger_s)
+            caller = await served.call()
+            caller.say(b"nonsense\r\n\r\n")
+            assert (await caller.answer()).status == 400
+            assert await caller.rest() == b""
+            assert served.connections or linger_s < 60
+            if linger_s == 60:
+                caller.leave()
+        await until(lambda: not served.connections)
 
 
 PIECE = bytes(100_000)
@@ -222,7 +230,7 @@ async def test_a_caller_that_takes_nothing_is_left(clock: Clock):
     async with serving(fountain) as served:
         caller = await served.call_with_small_buffers()
         caller.say(GET)
-        await until(lambda: bool(fountain.end), 3)
+        await until(lambda: bool(fountain.end))
         assert not served.connections
         assert fountain.pieces < 200
 
@@ -236,7 +244,7 @@ async def test_a_caller_that_takes_nothing_and_asks_for_more_is_left_too(clock: 
         caller.say(GET)
         await asyncio.sleep(0.1)
         caller.say(post(b"hello"))
-        await until(lambda: bool(fountain.end), 3)
+        await until(lambda: bool(fountain.end))
 
 
 def saying_all(size: int, *, wait: bool) -> Application:
@@ -254,6 +262,7 @@ def saying_all(size: int, *, wait: bool) -> Application:
 
 
 @pytest.mark.parametrize("wait", [False, True])
+@steady(0.2)
 async def test_a_caller_that_takes_little_is_not_left(clock: Clock, wait: bool):
     clock(STALLED_S=0.25)
     size = 30_000_000
@@ -278,7 +287,7 @@ async def test_what_is_not_taken_does_not_keep_a_connection_that_is_to_be_closed
         caller = await served.call_with_small_buffers()
         caller.say(GET[:-2] + b"connection: close\r\n\r\n")
         await asyncio.sleep(0.05)
-        await until(lambda: not served.connections, 2)
+        await until(lambda: not served.connections)
 
 
 async def test_timers_do_not_pile_up(clock: Clock):

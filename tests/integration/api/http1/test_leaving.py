@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import turns, until
 from wye.api.asgi import Receive, Scope, Send
 from wye.api.caller import caller_of
 
-from .socket_pair import CHUNKED, GET, Caller, Directly, post, serving, until
+from .socket_pair import CHUNKED, GET, Caller, Directly, post, serving
 
 Way = Callable[[Caller], None]
 
@@ -76,7 +77,7 @@ async def test_work_ends_when_its_caller_leaves(way: Way, begin: bool, direct: b
         if begin:
             await caller.head()
         way(caller)
-        await until(lambda: working.steps == ["works", "cancelled"], 2)
+        await until(lambda: working.steps == ["works", "cancelled"])
         await until(lambda: not served.connections)
 
 
@@ -90,7 +91,7 @@ async def test_who_leaves_at_once_is_noticed_when_it_is_asked(way: Way):
             caller.say(post(b"hello"))
             await asyncio.sleep(0)
             way(caller)
-        await until(lambda: not served.connections and not served.state.tasks, 2)
+        await until(lambda: not served.connections and not served.state.tasks)
     assert working.steps.count("cancelled") == working.steps.count("works")
 
 
@@ -114,7 +115,7 @@ async def test_a_body_that_breaks_off_is_not_taken_for_whole(way: Way, request_:
         caller = await served.call()
         caller.say(request_)
         await until(lambda: bool(served.state.tasks))
-        await asyncio.sleep(0.01)
+        await turns(5)
         way(caller)
         await until(lambda: bool(working.steps))
     assert working.steps == ["left in the body"]
@@ -139,9 +140,8 @@ async def test_requests_that_wait_for_their_turn_are_not_begun_for_who_left(way:
         caller.say(post(b"hello"))
         await until(lambda: bool(working.steps))
         caller.say(GET + GET)
-        await asyncio.sleep(0.02)
         (connected,) = served.connections
-        assert len(connected._queue) == 2
+        await until(lambda: len(connected._queue) == 2)
         # While a request waits nothing is read: only what is written shows that nobody is there.
         connected._resume()
         way(caller)
@@ -167,7 +167,7 @@ async def test_an_application_hears_of_it_in_asgis_way():
     async with serving(application) as served:
         caller = await served.call()
         caller.say(post(b"hello"))
-        await asyncio.sleep(0.02)
+        await turns()
         caller.leave()
         await until(lambda: len(heard) == 4)
     assert heard == ["http.disconnect", "http.disconnect", "nobody", "nobody"]

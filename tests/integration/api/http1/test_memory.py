@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.caller import caller_of
 from wye.api.http.call import Call
 from wye.api.http.connection import Connection
 
-from .socket_pair import CHUNKED, GET, Directly, Served, post, serving, until
+from .socket_pair import CHUNKED, GET, Directly, Served, post, serving
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from tests.waiting import turns, until
 from wye.api.asgi import Receive, Scope, Send
 from wye.api.http import connection
 
-from .socket_pair import CHUNKED, GET, post, serving, until
+from .socket_pair import CHUNKED, GET, post, serving
 
 
 class Numbered:
@@ -77,7 +78,7 @@ async def test_who_sends_very_many_is_not_read_further():
         padding = b"x-padding: " + b"x" * 60_000
         requests = [post(b"", padding, path=b"/%d" % i) for i in range(500)]
         caller.say(*requests)
-        await asyncio.sleep(0.1)
+        await turns()
         (connected,) = served.connections
         assert 0 < len(connected._queue) < 20
         assert caller.writer.transport.get_write_buffer_size() > 0
@@ -160,7 +161,7 @@ async def test_a_server_that_ends_answers_a_request_whose_body_is_still_coming()
         caller = await served.call()
         await caller.ask(post(b"one"))
         caller.say(post(b"on", length=3))
-        await asyncio.sleep(0.02)  # it is held back: nothing tells that it has come
+        await turns()  # it is held back: nothing tells that it has come
         for connected in served.connections:
             connected.shutdown()
         answer = await caller.ask(b"e")

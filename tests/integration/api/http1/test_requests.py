@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from wye.api.asgi import Receive, Scope, Send
 from wye.api.http import connection
 
-from .socket_pair import CHUNKED, GET, post, serving, until
+from .socket_pair import CHUNKED, GET, post, serving
 
 TEXT = [(b"content-type", b"text/plain")]
 

@@ -12,11 +12,12 @@ import pytest
 import trustme
 import uvicorn
 
+from tests.waiting import steady, turns, until
 from wye.api.asgi import Application, Receive, Scope, Send
 from wye.api.http import connection
 from wye.api.http.server import make_server
 
-from .socket_pair import CHUNKED, GET, Caller, post, serving, until
+from .socket_pair import CHUNKED, GET, Caller, post, serving
 
 TEXT = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -87,11 +88,11 @@ async def test_an_idle_connection_does_not_hold_a_server_that_ends():
         silent, idle, halfway = [await server.call() for _ in range(3)]
         assert (await idle.ask(GET)).status == 200
         halfway.say(GET[:10])
-        await asyncio.sleep(0.02)
+        await turns()
         await server.stop()
         for caller in (silent, idle, halfway):
             assert await caller.rest() == b""
-        await asyncio.wait_for(server.running, 2)
+        await asyncio.wait_for(server.running, 20)
     assert slow.lifespan == ["lifespan.startup", "lifespan.shutdown"]
 
 
@@ -161,6 +162,7 @@ async def scheme_and_body(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+@steady(0.1)
 async def test_the_same_over_tls(contexts: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(connection, "LINGER_S", 0.2)
     big = bytes(1_000_000)
@@ -177,7 +179,7 @@ async def test_the_same_over_tls(contexts: tuple[ssl.SSLContext, ssl.SSLContext]
         caller = await served.call()
         caller.say(post(b"he", b"connection: close", length=5, path=b"/early"))
         assert (await caller.answer()).body == b"early"
-        await caller.gone(1)
+        await caller.gone()
 
         for way in (Caller.leave, Caller.reset):
             caller = await served.call()

@@ -67,7 +67,7 @@ async def run(work: Coroutine[Any, Any, None], then: Callable[[EagerTask], Await
     if then is not None:
         await asyncio.sleep(0)
         await then(task)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         outcome = await over
     assert task.done()
     assert not task.cancel(), "it is over"
