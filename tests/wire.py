@@ -113,7 +113,7 @@ def call(
 ) -> tuple[int, dict[str, str], bytes]:
     """One request on a connection of its own: status, headers in lower case, the whole body."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **(headers or {})}
@@ -138,7 +138,7 @@ def form(filename: str, content: bytes, name: str = "file", **fields: str) -> Fo
     return Form({"content-type": "multipart/form-data; boundary=border"}, body + b"--border--\r\n")
 
 
-def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait for what happens in another thread or process. Raises TimeoutError."""
     deadline = time.monotonic() + within_s
     while not true():

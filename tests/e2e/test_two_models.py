@@ -61,8 +61,9 @@ def test_openais_client(mode: str, stream: bool, served_two: Served) -> None:
         began_s = time.monotonic()
         arriving = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
         chunks = [next(arriving)]
-        assert time.monotonic() - began_s < 1, "something is told within the first second"
+        first_s = time.monotonic() - began_s
         chunks += arriving
+        assert first_s < (time.monotonic() - began_s) / 2, "something is told long before the answers are made"
         text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
         extras = [chunk.model_extra or {} for chunk in chunks]
         progress = [i for i, extra in enumerate(extras) if "orchestration_progress" in extra]

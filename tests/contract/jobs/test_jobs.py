@@ -53,7 +53,7 @@ class SqlLeases:
     async def are_young(self) -> bool:
         async with self.database.read() as connection:
             ends_s = await connection.scalar(select(func.min(jobs_table.c.due_s)))
-        return ends_s > clock.wall_s() + LEASE_S / 2
+        return ends_s is not None and ends_s > clock.wall_s() + LEASE_S / 2
 
     async def kept(self) -> int:
         async with self.database.read() as connection:

@@ -36,7 +36,7 @@ def test_every_format_is_measured(api: str, dialect: str, stream: bool, here: Ru
     assert asked == [(dialect, told["model"], stream)] * 6
     assert len(said) == 6, "the number of the call is in each"
     assert (told["calls"], told["failed"], told["failures"]) == (6, 0, {})
-    assert 0.05 < told["latency_s"]["p50"] <= told["latency_s"]["p99"] <= told["latency_s"]["max"] < 5
+    assert 0.05 < told["latency_s"]["p50"] <= told["latency_s"]["p99"] <= told["latency_s"]["max"] < 20
     assert (told["first_token_s"] is not None) == stream
     assert told["output_tokens"] == 6 * 3, "a word is a token"
     assert told["calls_per_s"] == pytest.approx(6 / told["seconds"], rel=0.05)
@@ -56,7 +56,9 @@ def test_every_format_is_measured(api: str, dialect: str, stream: bool, here: Ru
 )
 def test_what_fails_is_counted_by_what_it_was(fault: str, failure: str, here: Run) -> None:
     with FakeProvider(fault=fault) as provider:
-        told = bench(here, provider, "--calls", "3", "--model", "m", "--timeout", "0.5", status=1)
+        told = bench(
+            here, provider, "--calls", "3", "--model", "m", "--timeout", "0.5" if fault == "silent" else "60", status=1
+        )
     assert (told["calls"], told["failed"]) == (3, 3)
     assert told["failures"] == {failure: 3}
     assert (told["latency_s"], told["output_tokens"], told["calls_per_s"]) == (None, 0, 0.0)
@@ -66,7 +68,7 @@ def test_no_call_begins_after_its_time(here: Run) -> None:
     with FakeProvider(latency_s=0.2) as provider:
         told = bench(here, provider, "--calls", "1000", "--at-once", "2", "--seconds", "0.5")
     assert 2 <= told["calls"] <= 8
-    assert 0.5 <= told["seconds"] < 3
+    assert 0.5 <= told["seconds"] < 20
 
 
 def test_people_see_a_table(here: Run) -> None:

