@@ -16,8 +16,8 @@ from wye.ports.quota import Grant, Quota
 from wye.ports.state import StateAway
 
 _TIMEOUT_S = 5.0
-"""A process that has ended is noticed at once, by its connection's end. This is for one that hangs, on a machine that may
-stand still for a second or two: whoever takes it for gone too soon counts limits by itself, and asks what others ask."""
+"""A process that has ended is noticed at once, by its connection's end. This is for one that hangs, on a machine that
+may stand still for a second or two: who takes it for gone too soon counts limits alone, and asks what others ask."""
 _PROBED_S = 0.1
 
 _log = logging.getLogger("wye")
