@@ -201,7 +201,7 @@ def test_limits_are_counted_once_and_each_replica_alone_while_the_server_is_away
         "local": {"enabled": False},
         "providers": {"up": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key": "sk-up"}},
         "routes": {"m": {"deployments": [{"provider": "up", "model": "x"}]}},
-        "limits": {"requests_per_minute": 10, "concurrent": 50},
+        "limits": {"requests_per_minute": 4, "concurrent": 50},
         "redis": {"url": valkey.url},
     }
 
@@ -212,14 +212,14 @@ def test_limits_are_counted_once_and_each_replica_alone_while_the_server_is_away
 
     with WyeServer(config) as one, WyeServer(config) as other:
         pair = (one, other)
-        assert statuses(30) == {200: 10, 429: 20}
+        assert statuses(30) == {200: 4, 429: 26}
         valkey.kill()
         until(lambda: all("state" in health(server) for server in pair))
         assert health(one)["limits"] == "degraded: each replica counts the calls of a key for itself"
-        assert statuses(40) == {200: 20, 429: 20}
+        assert statuses(40) == {200: 8, 429: 32}
         valkey.restart()
         until(lambda: health(one) == health(other) == {})
-        assert statuses(30) == {200: 10, 429: 20}
+        assert statuses(30) == {200: 4, 429: 26}
 
 
 def test_a_conversation_goes_on_at_any_replica(replicas: Replicas, redis_url: str, upstream: FakeUpstream) -> None:

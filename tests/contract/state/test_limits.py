@@ -57,7 +57,8 @@ async def test_of_requests_no_more_than_so_many(make: Make) -> None:
         limiter.settle(await limiter.reserve("a", 1), 1)
     with pytest.raises(LimitExceeded, match="6 requests per minute; try again in") as raised:
         await one.reserve("a", 1)
-    assert raised.value.retry_after_s == pytest.approx(10, abs=1)
+    assert raised.value.retry_after_s is not None
+    assert 0 < raised.value.retry_after_s <= 10
     await other.reserve("b", 1)
 
 

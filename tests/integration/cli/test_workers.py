@@ -186,11 +186,11 @@ def test_no_workers_are_refused(here: Run, folder: Path, monkeypatch: pytest.Mon
 def test_limits_hold_over_all_workers(serve: Serve, upstreams: list[FakeProvider]) -> None:
     configure(upstreams[:1])
     written = json.loads(Path("wye.yaml").read_text())
-    Path("wye.yaml").write_text(json.dumps({**written, "limits": {"requests_per_minute": 20}}))
+    Path("wye.yaml").write_text(json.dumps({**written, "limits": {"requests_per_minute": 5}}))
     server = serve("--workers", "2")
     until(lambda: len(children_of(server)) == 3)
     with ThreadPoolExecutor(8) as pool:
-        assert Counter(pool.map(lambda _: answers(server), range(60))) == {True: 20, False: 40}
+        assert Counter(pool.map(lambda _: answers(server), range(60))) == {True: 5, False: 55}
 
 
 @pytest.mark.parametrize("store", ["socket", "redis"])
