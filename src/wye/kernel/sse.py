@@ -70,13 +70,13 @@ def parse(whole: bytes) -> list[Frame]:
     frames: list[Frame] = []
     named: str | None = None
     data: list[bytes] = []
-    for line in [*whole.split(b"\n"), b""]:
+    for line in whole.split(b"\n"):
         if line[:6] == b"data: ":  # nearly every line that is not blank
             data.append(line[6:])
         elif line:
             name, _, value = line.partition(b":")
             if name == b"data":
-                data.append(value.removeprefix(b" "))
+                data.append(value)
             elif name == b"event":
                 named = value.removeprefix(b" ").decode("utf-8", "replace")
         elif data:

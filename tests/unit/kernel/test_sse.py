@@ -11,11 +11,14 @@ STREAMS = {
     "mixed line ends": (b"data: 1\r\rdata: 2\r\n\ndata: 3\n\r\ndata: 4\n\n", [Frame(b"%d" % i) for i in (1, 2, 3, 4)]),
     "several data lines": (b"data: a\ndata: b\n\n", [Frame(b"a\nb")]),
     "no space after the colon": (b"data:a\n\n", [Frame(b"a")]),
+    "a space of its own": (b"data:  a\n\n", [Frame(b" a")]),
+    "no data": (b"data:\n\n", [Frame(b"")]),
     "comments, ids and retry times": (b": hi\n\nid: 7\nretry: 5\ndata: x\n\n", [Frame(b"x")]),
     "a field without a colon": (b"data\ndata: x\n\n", [Frame(b"\nx")]),
     "byte-order mark": (b"\xef\xbb\xbfdata: x\n\n", [Frame(b"x")]),
     "UTF-8 across chunks": ("data: héé€😀\n\n".encode(), [Frame("héé€😀".encode())]),
     "a name after the data": (b"data: x\nevent: a\n\n", [Frame(b"x", "a")]),
+    "a name without data": (b"event: a\n\ndata: x\n\n", [Frame(b"x")]),
     "blank lines between": (b"\n\n\ndata: x\n\n\n\n", [Frame(b"x")]),
 }
 
