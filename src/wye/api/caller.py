@@ -40,6 +40,11 @@ class Caller(Protocol):
         """More of the answer's body. False: await `drained` before saying more."""
         ...
 
+    @property
+    def say_chunks(self) -> Callable[[bytes], bool] | None:
+        """`say` for what is framed as chunks of HTTP/1.1 already. None as long as the body does not go out so."""
+        ...
+
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
         """A whole answer: `begin`, `say` and `end` in one."""
         ...
@@ -73,6 +78,8 @@ def header_map(headers: Iterable[tuple[bytes, bytes]]) -> HeaderMap:
 
 class AsgiCaller:
     """By ASGI's messages, under any server that speaks it."""
+
+    say_chunks = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.headers: HeaderMap = header_map(scope["headers"])

@@ -14,6 +14,7 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.canon.response import ChatResponse
 from wye.canon.usage import Usage
+from wye.dialects.text_shape import TextShape
 from wye.kernel import eventstream, sse
 from wye.kernel.errors import BadRequest, UpstreamRefused, WyeError
 from wye.kernel.json import JsonObject, Raw
@@ -21,6 +22,12 @@ from wye.kernel.json import JsonObject, Raw
 
 class StreamDecoder(Protocol):
     """An upstream's stream, chunk by chunk, as events with the guarantees of `canon.events`."""
+
+    @property
+    def under_way(self) -> TextShape | None:
+        """While it is known: a frame of this shape that comes next is one more piece like the last event, changes
+        nothing here and need not be fed. None where no such frame is to be kept from the decoder."""
+        return None
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that these bytes complete. A frame that cannot be understood is a Failure, never an exception."""
@@ -37,6 +44,13 @@ class StreamEncoder(Protocol):
     def encode(self, event: Event) -> bytes:
         """b"" where the dialect says nothing for this event. A Failure becomes the dialect's error event."""
         ...
+
+    def further(self, event: Event) -> Callable[[str], bytes] | None:
+        """Says the text of one more piece like this event, which was encoded last, until another is encoded.
+
+        None where each is to be encoded.
+        """
+        return None
 
 
 class Splitter(Protocol):

@@ -40,7 +40,8 @@ class ChunkDecoder(ABC):
     def __init__(self, adapt: Callable[[JsonObject], JsonObject] | None = None) -> None:
         """`adapt` makes OpenAI's chunk of one whose members have other names."""
         self._sse = SseDecoder()
-        self._more_text = MoreText(self._sse.held, TextDelta, ArgumentsDelta)
+        self._further = MoreText(self._sse.held, TextDelta, ArgumentsDelta)
+        self.under_way = self._further.shape
         self._adapt = adapt
         self._started = False
         self._over = False
@@ -54,14 +55,14 @@ class ChunkDecoder(ABC):
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
-        if (piece := self._more_text.read(chunk)) is not None:
+        if (piece := self._further.read(chunk)) is not None:
             return [piece]
         try:
             frames = self._sse.feed(chunk)
         except UpstreamError as error:
             return self._fail([], error)
         events = self.read(frames)
-        self._more_text.learn(chunk, events)
+        self._further.learn(chunk, events)
         return events
 
     def close(self) -> list[Event]:

@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from wye.canon.events import ArgumentsDelta, Event, TextDelta, ThinkingDelta
+from wye.kernel.chunked import lines_of_chunks
 
 _TEXT = re.compile(
     rb'"(?:content|text|delta|thinking|reasoning_content|reasoning|partial_json|arguments)"\s*:\s*'
@@ -18,6 +19,8 @@ _PADDING = re.compile(rb'"obfuscation"\s*:\s*"([0-9A-Za-z]+)"(?=\}\n\n\Z)')
 _TRIES = 8
 # Pieces of a text are short. The pattern remembers each escape that it passes: not those of megabytes.
 _MAX_LEARNED_BYTES = 16_384
+_LENGTHS = 64
+"""So many lengths of chunks are known at a time."""
 _decode = msgspec.json.Decoder(str).decode
 
 
@@ -31,38 +34,82 @@ class TextShape:
 
     __slots__ = (
         "_after",
+        "_after_in_chunk",
         "_before",
-        "_differs",
+        "_in_chunks",
         "_length",
         "_more_differs",
         "_numbered",
         "_padded",
+        "_quoted",
         "_served",
         "_tries",
+        "known",
     )
 
     def __init__(self) -> None:
+        self.known = False
+        """Whether anything is."""
         self._before = self._after = b""
         """Up to the first of what differs, and from the end of the last; quotes are theirs."""
         self._length = -1
         """Of both; before anything was learned no frame is as long as what differs and this."""
-        self._differs = slice(0)
+        self._quoted = slice(0)
         """Where the rest is, with a byte more on either side: of a text alone these are its quotes."""
+        self._in_chunks: dict[int, tuple[bytes, int, slice]] = {}
+        """The same by the length of a chunk of HTTP/1.1: what is before, with the line that begins the chunk, the
+        length of what differs, and where that is."""
+        self._after_in_chunk = b""
         self._more_differs = False
-        """Whether it is more than the text."""
+        """Whether more than the text does."""
         self._numbered = self._padded = b""
         """From the number's end to the text, and from the text's to the padding; empty where there is none."""
         self._tries = 0
         """Shapes learned in a row that no other frame had."""
         self._served = False
 
-    def text(self, chunk: bytes) -> str:
-        """The text of a chunk that is one frame of this shape; "" for any other, and where the text is empty."""
-        if len(chunk.removeprefix(self._before).removesuffix(self._after)) + self._length != len(chunk):
+    def text(self, frame: bytes) -> str:
+        """The text of bytes that are one frame of this shape; "" for any other, and where the text is empty."""
+        if len(frame.removeprefix(self._before).removesuffix(self._after)) + self._length != len(frame):
             return ""
-        quoted = chunk[self._differs]
+        return self._text(frame[self._quoted])
+
+    def text_of_chunk(self, chunk: bytes) -> str:
+        """The same of a frame that is the data of a chunk of HTTP/1.1, which is here whole and framed as is usual."""
+        length = len(chunk)
+        before, left, quoted = self._in_chunks.get(length) or self._in_chunk(length)
+        if len(chunk.removeprefix(before).removesuffix(self._after_in_chunk)) != left:
+            return ""
+        return self._text(chunk[quoted])
+
+    def texts_of_chunks(self, chunks: bytes) -> list[str]:
+        """The same of several such chunks, one after the other; none where one of them is another."""
+        befores = chunks.split(self._after_in_chunk) if self.known else [b"."]
+        if befores.pop():
+            return []
+        texts: list[str] = []
+        for begun in befores:
+            # What ends a chunk has a line end, which no JSON string has: it is no part of a text.
+            text = self.text_of_chunk(begun + self._after_in_chunk)
+            if not text:
+                return []
+            texts.append(text)
+        return texts
+
+    def _in_chunk(self, length: int) -> tuple[bytes, int, slice]:
+        line = lines_of_chunks[length]
+        if not line or not self.known or length > _MAX_LEARNED_BYTES:
+            return b"", -1, slice(0)
+        if len(self._in_chunks) >= _LENGTHS:
+            self._in_chunks.clear()
+        before, after = line + self._before, self._after_in_chunk
+        quoted = slice(len(before) - 1, 1 - len(after))
+        self._in_chunks[length] = known = before, length - len(before) - len(after), quoted
+        return known
+
+    def _text(self, quoted: bytes) -> str:
         if self._more_differs:
-            quoted = self._quoted(quoted[1:-1])
+            quoted = self._text_alone(quoted[1:-1])
         try:
             text = _decode(quoted)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -70,7 +117,7 @@ class TextShape:
         self._served = True
         return text
 
-    def _quoted(self, text: bytes) -> bytes:
+    def _text_alone(self, text: bytes) -> bytes:
         """The text of what differs; b"" when it is no number, or no padding, that stands beside it."""
         if self._numbered:
             number, _, text = text.partition(self._numbered)
@@ -99,16 +146,21 @@ class TextShape:
         self._before = frame[: (number or found).start(1)]
         self._after = frame[(padding or found).end(1) :]
         self._length = len(self._before) + len(self._after)
-        self._differs = slice(len(self._before) - 1, 1 - len(self._after))
+        self._quoted = slice(len(self._before) - 1, 1 - len(self._after))
         self._more_differs = number is not None or padding is not None
         self._numbered = frame[number.end(1) : found.start(1)] if number is not None else b""
         self._padded = frame[found.end(1) : padding.start(1)] if padding is not None else b""
+        self._in_chunks.clear()
+        self._after_in_chunk = self._after + b"\r\n"
+        self.known = True
         text = self.text(frame)
         self._served = False
         return text
 
     def forget(self) -> None:
+        self.known = False
         self._length = -1
+        self._in_chunks.clear()
 
 
 Piece = TextDelta | ThinkingDelta | ArgumentsDelta
@@ -120,7 +172,7 @@ class MoreText:
     It is open only as long as nothing else comes. Any other chunk may change what the same bytes mean.
     """
 
-    __slots__ = ("_choice", "_held", "_index", "_kind", "_kinds", "_numbered", "_shape", "_whole")
+    __slots__ = ("_choice", "_held", "_index", "_kind", "_kinds", "_numbered", "_whole", "shape")
 
     def __init__(self, held: bytearray, *kinds: type[Piece], numbered: bool = False) -> None:
         """`held` is what the decoder's splitter holds: a chunk that ends a frame is not one itself. `kinds` are the
@@ -128,7 +180,7 @@ class MoreText:
         self._held = held
         self._kinds = kinds
         self._numbered = numbered
-        self._shape = TextShape()
+        self.shape = TextShape()
         self._kind: type[Piece] = TextDelta
         self._index = self._choice = 0
         self._whole = False
@@ -136,7 +188,7 @@ class MoreText:
 
     def read(self, chunk: bytes) -> Piece | None:
         """The one event of a chunk like the last; None for a chunk that is to be decoded, and then learned from."""
-        text = self._shape.text(chunk)
+        text = self.shape.text(chunk)
         if text:
             return self._kind(self._index, text, self._choice)
         self._whole = not self._held
@@ -147,6 +199,6 @@ class MoreText:
             event = events[0]
             if isinstance(event, self._kinds) and event == type(event)(event.index, event.text, event.choice):
                 self._kind, self._index, self._choice = type(event), event.index, event.choice
-                if event.text and self._shape.learn(chunk, numbered=self._numbered) == event.text:
+                if event.text and self.shape.learn(chunk, numbered=self._numbered) == event.text:
                     return
-        self._shape.forget()
+        self.shape.forget()

@@ -129,6 +129,11 @@ class Outlet(Protocol):
         """False: await `drained` before saying more."""
         ...
 
+    @property
+    def say_chunks(self) -> Callable[[bytes], bool] | None:
+        """`say` for what is framed as chunks of HTTP/1.1 already; None where that is not how it goes on."""
+        return None
+
     async def drained(self) -> None: ...
 
 

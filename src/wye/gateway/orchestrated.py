@@ -152,7 +152,7 @@ class GatewayInference:
         return route
 
 
-class _Heard:
+class _Heard(StreamEncoder, Outlet):
     """Collects one answer, and lets an audience hear it. Takes the place of the encoder and of the outlet both."""
 
     def __init__(self, audience: Audience | None) -> None:

@@ -61,6 +61,12 @@ class Sink(Protocol):
         """False: no more for now. An UpstreamError comes out of `Reply.pour`."""
         ...
 
+    def take_chunks(self, chunks: bytes) -> bool | None:
+        """`take` of what begins where a chunk of HTTP/1.1 does, its framing with it, if the sink knows it for whole
+        chunks. None: nothing was taken, it is to be parsed first.
+        """
+        return None
+
 
 class Reply(Protocol):
     """An answer whose headers have come. Close it: an unread rest is discarded with its connection."""

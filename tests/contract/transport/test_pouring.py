@@ -10,6 +10,7 @@ import pytest
 from tests.waiting import turns, until
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut
+from wye.ports import transport
 
 from .conftest import Call
 from .scripted_server import Visit, scripted_server
@@ -22,7 +23,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Sink:
+class Sink(transport.Sink):
     """Takes `wants` pieces, then says that it has enough."""
 
     def __init__(self, wants: int = 1000, within_s: float = 60.0) -> None:
@@ -53,6 +54,84 @@ async def test_pieces_come_in_order_to_the_end(call: Call) -> None:
         assert await reply.pour(sink, "gap_s")
         assert b"".join(sink.taken) == b"onetwothree"
         assert await reply.pour(sink, "gap_s"), "the end is told again"
+        reply.close()
+
+
+class ChunkSink(Sink):
+    """Takes whole chunks with their framing, where they are offered to it."""
+
+    def __init__(self, wants: int = 1000) -> None:
+        super().__init__(wants)
+        self.offered: list[bytes] = []
+
+    def take_chunks(self, chunks: bytes) -> bool | None:
+        self.offered.append(chunks)
+        size, _, rest = chunks.partition(b"\r\n")
+        data = rest[:-2]
+        return self.take(data) if data and size == b"%x" % len(data) and rest == data + b"\r\n" else None
+
+
+LOOKS_LIKE_ONE = chunk(b"abc")
+
+
+@pytest.mark.parametrize(
+    ("parts", "offered"),
+    [
+        pytest.param([chunk(b"one"), chunk(b"two")], [0, 1], id="whole chunks"),
+        pytest.param([chunk(b"one"), b"3\r\ntw", b"o\r\n", chunk(b"three")], [0, 1, 3], id="one in two parts"),
+        pytest.param([chunk(b"one"), b"3", b"\r\ntwo\r\n", chunk(b"three")], [0, 1, 3], id="a size by itself"),
+        pytest.param([chunk(b"one"), b"3\r", b"\ntwo\r\n", chunk(b"three")], [0, 1, 3], id="half a line end"),
+        pytest.param([chunk(b"one"), b"3\r\ntwo", b"\r\n", chunk(b"three")], [0, 1, 3], id="a line end by itself"),
+        pytest.param([chunk(b"one"), chunk(b"a") + chunk(b"b"), chunk(b"c")], [0, 1, 2], id="two at once"),
+        pytest.param([chunk(b"a") + b"1", b"\r\nb\r\n", chunk(b"c")], [0, 2], id="one and the next one's size"),
+        pytest.param([b"1;x=y\r\na\r\n", b"01\r\nb\r\n", chunk(b"c")], [0, 1, 2], id="unusual framing"),
+        pytest.param([b"%x\r\n" % (len(LOOKS_LIKE_ONE) * 2), LOOKS_LIKE_ONE, LOOKS_LIKE_ONE, b"\r\n"], [0], id="data"),
+        pytest.param([b"f", LOOKS_LIKE_ONE[:3], b"x" * 0xF3, b"\r\n", chunk(b"a")], [0, 4], id="more of a size"),
+    ],
+)
+async def test_what_begins_with_a_chunk_is_offered_with_its_framing(
+    call: Call, parts: list[bytes], offered: list[int]
+) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(HEAD + chunk(b"first"))
+        for part in parts:
+            await asyncio.sleep(0.02)
+            await visit.say(part)
+        await asyncio.sleep(0.02)
+        await visit.say(END)
+
+    async with scripted_server(script) as server:
+        reply = await call(server.origin)
+        with_framing, without = ChunkSink(), Sink()
+        assert await reply.pour(with_framing, "gap_s")
+        reply.close()
+        reply = await call(server.origin)
+        assert await reply.pour(without, "gap_s")
+        reply.close()
+    assert b"".join(with_framing.taken) == b"".join(without.taken)
+    assert with_framing.offered == [*(parts[i] for i in offered), END]
+
+
+async def test_a_sink_that_has_enough_of_chunks_is_given_nothing_until_it_asks_again(call: Call) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(HEAD)
+        for piece in (b"one", b"two", b"three", b"four"):
+            await asyncio.sleep(0.02)
+            await visit.say(chunk(piece))
+        await visit.say(END)
+
+    async with scripted_server(script) as server:
+        reply = await call(server.origin)
+        sink = ChunkSink(wants=2)
+        assert not await reply.pour(sink, "gap_s")
+        await asyncio.sleep(0.1)
+        assert sink.taken == [b"one", b"two"]
+        assert sink.offered == [chunk(b"two")], "that the body comes in chunks is known from the first of them on"
+        sink.wants = 1000
+        assert await reply.pour(sink, "gap_s")
+        assert b"".join(sink.taken) == b"onetwothreefour"
         reply.close()
 
 

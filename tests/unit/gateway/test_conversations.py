@@ -12,7 +12,7 @@ from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
 from wye.drivers.memory.state import MemoryState
 from wye.gateway.deployment import Deployment, Route
-from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.kept_responses import KeptResponse, KeptResponses
 from wye.kernel import json
@@ -59,7 +59,7 @@ def memory() -> Conversations:
     return Conversations(KeptResponses(state, MemoryState()), state)
 
 
-class Said:
+class Said(Outlet):
     """A stream that says these chunks, and an outlet that hears them."""
 
     usage = Usage(3, 4)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from wye.api.asgi import Application, Message, Scope
 from wye.api.caller import DIRECT, Direct
 from wye.api.http.eager import EagerTask
+from wye.kernel.chunked import framed
 from wye.ports.transport import HeaderMap
 
 log = logging.getLogger("wye")
@@ -271,7 +272,7 @@ class Call:
     def say(self, data: bytes) -> bool:
         if data and not self._bodiless and not self.left:
             if self._chunked:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
+                data = framed(data)
             elif not self._unframed:
                 self._owed_bytes -= len(data)
                 if self._owed_bytes < 0:
@@ -282,6 +283,15 @@ class Call:
                 self._carrier.transport.write(data)
         elif self._head and not self.left:
             self._write(b"")
+        return self._carrier.writable
+
+    @property
+    def say_chunks(self) -> Callable[[bytes], bool] | None:
+        return self._say_chunks if self._chunked and not self._bodiless and not self._head else None
+
+    def _say_chunks(self, chunks: bytes) -> bool:
+        if not self.left:
+            self._carrier.transport.write(chunks)
         return self._carrier.writable
 
     def _write(self, data: bytes) -> None:

@@ -79,7 +79,8 @@ class _Block:
 class Decoder:
     def __init__(self) -> None:
         self._sse = SseDecoder()
-        self._under_way = MoreText(self._sse.held, TextDelta, ThinkingDelta, ArgumentsDelta)
+        self._further = MoreText(self._sse.held, TextDelta, ThinkingDelta, ArgumentsDelta)
+        self.under_way = self._further.shape
         self._blocks: dict[int, _Block] = {}
         self._begun = 0
         self._texts = 0
@@ -93,7 +94,7 @@ class Decoder:
     def feed(self, chunk: bytes) -> list[Event]:
         if self._over:
             return []
-        if (piece := self._under_way.read(chunk)) is not None:
+        if (piece := self._further.read(chunk)) is not None:
             return [piece]
         try:
             frames = self._sse.feed(chunk)
@@ -101,7 +102,7 @@ class Decoder:
             self._over = True
             return [Failure(error)]
         events = self.read(frames)
-        self._under_way.learn(chunk, events)
+        self._further.learn(chunk, events)
         return events
 
     def read(self, frames: list[Frame]) -> list[Event]:

@@ -5,6 +5,7 @@ https://docs.anthropic.com/en/docs/build-with-claude/streaming
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
@@ -85,12 +86,10 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         # Nearly every event of a stream is one of these.
-        if (
-            (type(event) is TextDelta and event.logprobs is None and event.extras is None)
-            or (type(event) is ThinkingDelta and event.extras is None)
-            or type(event) is ArgumentsDelta
-        ) and (event.index == self._open and event.choice == 0 and self._said):
-            return self._text(event.text)
+        if type(event) is TextDelta or type(event) is ThinkingDelta or type(event) is ArgumentsDelta:
+            tell = self.further(event)
+            if tell is not None:
+                return tell(event.text)
         match event:
             case PartStart() | TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta():
                 return self._piece(event)
@@ -120,6 +119,15 @@ class Encoder:
                 return encode_stream_error(event.error, "")
             case _:
                 assert_never(event)
+
+    def further(self, event: Event) -> Callable[[str], bytes] | None:
+        if (
+            (type(event) is TextDelta and event.logprobs is None and event.extras is None)
+            or (type(event) is ThinkingDelta and event.extras is None)
+            or type(event) is ArgumentsDelta
+        ) and (event.index == self._open and event.choice == 0 and self._said):
+            return self._text
+        return None
 
     def _start(self, event: Start) -> bytes:
         self._usage = event.usage

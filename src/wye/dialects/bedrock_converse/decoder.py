@@ -34,6 +34,7 @@ from wye.dialects.bedrock_converse.citations import decode_citation
 from wye.dialects.bedrock_converse.form import OUTER, extras_with
 from wye.dialects.bedrock_converse.name import NAME
 from wye.dialects.bedrock_converse.response import decode_answer_part, decode_usage, implied_reason, take_finish
+from wye.dialects.dialect import StreamDecoder
 from wye.kernel.errors import BadAnswer, BadRequest, StreamCut, WyeError
 from wye.kernel.eventstream import EventStreamDecoder, Message
 from wye.kernel.fields import Fields
@@ -105,7 +106,7 @@ class _Block:
         self.whole: JsonObject = {}
 
 
-class Decoder:
+class Decoder(StreamDecoder):
     """Of the binary event stream; `sse_decoder` makes one of the same events as server-sent events."""
 
     def __init__(self, frames: Frames | None = None) -> None:

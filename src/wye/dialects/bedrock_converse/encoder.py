@@ -43,6 +43,7 @@ from wye.dialects.bedrock_converse.errors import encode_sse_error, encode_stream
 from wye.dialects.bedrock_converse.form import block, own_members
 from wye.dialects.bedrock_converse.name import NAME
 from wye.dialects.bedrock_converse.response import CLIENT, encode_finish, encode_usage, implied_reason, tier_of
+from wye.dialects.dialect import StreamEncoder
 from wye.kernel import eventstream, sse
 from wye.kernel.errors import WyeError
 from wye.kernel.json import JsonObject, encode, encode_text
@@ -50,7 +51,7 @@ from wye.kernel.json import JsonObject, encode, encode_text
 _START = encode({"role": "assistant"})
 
 
-class Encoder:
+class Encoder(StreamEncoder):
     """One block at a time: the events of parts that overlap wait until the open block has ended."""
 
     def __init__(

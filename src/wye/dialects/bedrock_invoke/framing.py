@@ -15,7 +15,7 @@ import msgspec
 
 from wye.canon.events import End, Event, Failure
 from wye.dialects.aws_errors import encode_error, refusal, stream_error_type
-from wye.dialects.dialect import StreamEncoder
+from wye.dialects.dialect import StreamDecoder, StreamEncoder
 from wye.kernel import eventstream, sse
 from wye.kernel.errors import BadAnswer, WyeError
 from wye.kernel.json import JsonError, as_object, decode, encode
@@ -34,8 +34,8 @@ class ChunkReader(Protocol):
         ...
 
 
-class _Decoder:
-    """Implements `dialects.dialect.StreamDecoder`: `cut` makes frames of bytes, `rest` those of the stream's end."""
+class _Decoder(StreamDecoder):
+    """`cut` makes frames of bytes, `rest` those of the stream's end."""
 
     def __init__(
         self, reader: ChunkReader, cut: Callable[[bytes], Iterable[Frame]], rest: Callable[[], list[Frame]]
@@ -123,7 +123,7 @@ def _refusal(message: eventstream.Message) -> WyeError:
     return refusal(message.text(":error-code"), {"message": message.text(":error-message"), **body})
 
 
-class AwsEncoder:
+class AwsEncoder(StreamEncoder):
     """Events to AWS's frames. `inner` says the chunks in them as server-sent events."""
 
     def __init__(self, inner: StreamEncoder) -> None:

@@ -103,7 +103,7 @@ class MeteredReader:
         return [*events[:at], *told, *events[at:]]
 
 
-class MeteredEncoder:
+class MeteredEncoder(StreamEncoder):
     """Adds the metrics to the last chunk of a stream of server-sent events that `inner` encodes.
 
     Latencies are in milliseconds and ours: since the request came, whatever the upstream's were.

@@ -30,6 +30,7 @@ from wye.canon.usage import Usage
 from wye.dialects.bedrock_invoke.answer import note_figures, note_stop_sequence, note_tier, own_members
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.turns import say_text
+from wye.dialects.dialect import StreamEncoder
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, encode
 from wye.kernel.sse import frame
@@ -113,9 +114,7 @@ class TextFamily(Protocol):
 _OF_A_CHOICE = (TextDelta, PartStart, PartEnd, RefusalDelta, CitationDelta, OpaqueDelta, Finish)
 
 
-class TextEncoder:
-    """Implements `dialects.dialect.StreamEncoder`."""
-
+class TextEncoder(StreamEncoder):
     def __init__(self, family: TextFamily, losses: Losses) -> None:
         self._family = family
         self._losses = losses

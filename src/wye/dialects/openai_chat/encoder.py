@@ -76,11 +76,8 @@ class Encoder:
         self._choices: dict[int, _Choice] = {}
 
     def encode(self, event: Event) -> bytes:
-        if type(event) is TextDelta and event.logprobs is None and event.extras is None and not self._members:
-            choice = self._choices.get(event.choice)
-            if choice is not None:
-                choice.said += len(event.text)
-                return choice.prefix + encode(event.text) + choice.suffix
+        if type(event) is TextDelta and (tell := self.further(event)) is not None:
+            return tell(event.text)
         match event:
             case TextDelta():
                 own_extras(event.extras, NAME, self._losses, _path(event), "info")
@@ -128,6 +125,13 @@ class Encoder:
                 return encode_stream_error(event.error, "")
             case _:
                 assert_never(event)
+
+    def further(self, event: Event) -> Callable[[str], bytes] | None:
+        if type(event) is TextDelta and event.logprobs is None and event.extras is None and not self._members:
+            choice = self._choices.get(event.choice)
+            if choice is not None:
+                return choice.tell
+        return None
 
     def _start(self, event: Start) -> bytes:
         head: JsonObject = {
@@ -296,6 +300,11 @@ class _Choice:
         self._thinking: Thinking | None = None
         self.announced: set[str] = set()
         """Which members of the open thought's detail were told at its beginning."""
+
+    def tell(self, text: str) -> bytes:
+        """A chunk of text and nothing else."""
+        self.said += len(text)
+        return self.prefix + encode(text) + self.suffix
 
     def begin_thinking(self, part: Thinking, announced: bool) -> None:
         names = {"id"} if part.origin is None else {"id", "format"}

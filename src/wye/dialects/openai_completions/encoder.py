@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/completions/object
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wye.canon.events import (
@@ -64,11 +65,8 @@ class Encoder:
     def encode(self, event: Event) -> bytes:
         match event:
             case TextDelta(logprobs=None, extras=None):
-                choice = self._choices.get(event.choice)
-                if choice is None or self._members:
-                    return self._say(event.choice, event.text)
-                choice.said += len(event.text)
-                return choice.prefix + encode(event.text) + choice.suffix
+                tell = self.further(event)
+                return self._say(event.choice, event.text) if tell is None else tell(event.text)
             case TextDelta():
                 path = f"choices[{event.choice}].content[{event.index}]"
                 own_extras(event.extras, NAME, self._losses, path, "info")
@@ -114,6 +112,13 @@ class Encoder:
                 return encode_stream_error(event.error, "")
             case _:
                 return b""  # of a part that is no text, whose start has named the loss
+
+    def further(self, event: Event) -> Callable[[str], bytes] | None:
+        if type(event) is TextDelta and event.logprobs is None and event.extras is None and not self._members:
+            choice = self._choices.get(event.choice)
+            if choice is not None:
+                return choice.tell
+        return None
 
     def _start(self, event: Start) -> bytes:
         head: JsonObject = {
@@ -175,3 +180,8 @@ class _Choice:
         self.suffix = b',"index":%d,"logprobs":null,"finish_reason":null}]}\n\n' % index
         self.said = 0
         """Characters of text so far."""
+
+    def tell(self, text: str) -> bytes:
+        """A chunk of text and nothing else."""
+        self.said += len(text)
+        return self.prefix + encode(text) + self.suffix

@@ -30,6 +30,7 @@ from wye.canon.events import (
 from wye.canon.extras import Extras
 from wye.canon.parts import Opaque, Part, Refusal, Text, Thinking, ToolCall
 from wye.canon.response import Logprobs, are_tokens
+from wye.dialects.dialect import StreamDecoder
 from wye.dialects.openai_errors import refusal
 from wye.dialects.openai_responses.annotations import decode_annotation
 from wye.dialects.openai_responses.content import extras_with
@@ -64,8 +65,8 @@ _REPEATS = frozenset(
 """Events that say again, or will be said again by their item's end."""
 
 
-class Decoder:
-    """Implements `dialects.dialect.StreamDecoder`. It also bears a stream of which it is shown only some frames."""
+class Decoder(StreamDecoder):
+    """It also bears a stream of which it is shown only some frames."""
 
     def __init__(self) -> None:
         self._sse = SseDecoder()

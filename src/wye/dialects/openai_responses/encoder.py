@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from wye.canon.events import (
@@ -76,18 +77,8 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         # Nearly every event of a stream is this one.
-        if (
-            type(event) is TextDelta
-            and event.index == self._text_index
-            and self._text is not None
-            and event.choice == 0
-            and event.logprobs is None
-            and event.extras is None
-        ):
-            self._text.pieces.append(event.text)
-            number = self._number
-            self._number = number + 1
-            return b'%b%d,"delta":%b,"logprobs":[]}\n\n' % (self._text.prefix, number, encode(event.text))
+        if type(event) is TextDelta and (tell := self.further(event)) is not None:
+            return tell(event.text)
         match event:
             case TextDelta() | ThinkingDelta() | RefusalDelta() | ArgumentsDelta() | SignatureDelta():
                 return self._delta(event)
@@ -120,6 +111,26 @@ class Encoder:
                 return self._fail(event)
             case _:
                 assert_never(event)
+
+    def further(self, event: Event) -> Callable[[str], bytes] | None:
+        if (
+            type(event) is TextDelta
+            and event.index == self._text_index
+            and self._text is not None
+            and event.choice == 0
+            and event.logprobs is None
+            and event.extras is None
+        ):
+            return self._tell
+        return None
+
+    def _tell(self, text: str) -> bytes:
+        """More of the text that was written last, and nothing else."""
+        assert self._text is not None
+        self._text.pieces.append(text)
+        number = self._number
+        self._number = number + 1
+        return b'%b%d,"delta":%b,"logprobs":[]}\n\n' % (self._text.prefix, number, encode(text))
 
     def say(self, kind: str, **members: Any) -> bytes:
         """One event, numbered."""

@@ -17,6 +17,7 @@ MAX_UNREAD_BYTES = 262_144
 """The socket is not read further while more than this waits for the reader."""
 # A larger body is written beside its head: two buffers for the socket cost less than copying both into one.
 _JOIN_BELOW_BYTES = 32_768
+_LINE_FEED = 10
 # Timers of an event loop may fire this much early.
 _TIMER_RESOLUTION_S = 0.002
 
@@ -47,6 +48,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_between_chunks",
         "_clock",
         "_deadline",
         "_headers",
@@ -87,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._paused = False
         self._used = False
+        self._between_chunks = False
+        """Whether the next byte begins a chunk."""
         self.closed = False
         self.kept_until = inf
         self._owed: list[bool] = []
@@ -160,6 +164,12 @@ class Connection(asyncio.Protocol):
         if reply is None:
             self.end(BadAnswer(f"{self._peer} sent bytes that nobody asked for"))
             return
+        if self._between_chunks and reply.sink is not None:
+            free = reply.sink.take_chunks(data)
+            if free is not None:  # taken, and the parser is where it was: between two chunks
+                if not free:
+                    reply.stop_pouring()
+                return
         in_head = not reply.status
         if in_head and len(data) > (room := MAX_HEAD_BYTES - self._silent_bytes):
             # Only so can a head that is too long be told from a short one with much body behind it.
@@ -176,6 +186,8 @@ class Connection(asyncio.Protocol):
                 self.end(BadAnswer(f"{self._peer} sent an answer that is not HTTP/1.1: {cause}"))
                 return
             reply.reusable = False
+        if data[-1] != _LINE_FEED:
+            self._between_chunks = False  # the next one's size may have begun
         pieces = self._pieces
         if not pieces:
             if reply.complete:
@@ -221,7 +233,14 @@ class Connection(asyncio.Protocol):
             reply.complete = True
             raise HttpParserError("the parser must not look for a body")
 
+    def on_chunk_header(self) -> None:
+        self._between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._between_chunks = True
+
     def on_message_complete(self) -> None:
+        self._between_chunks = False
         reply = self._reply
         parser = self._parser
         assert reply is not None

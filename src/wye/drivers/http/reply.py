@@ -122,11 +122,15 @@ class HttpReply(Wakeup):
             self.wake()
             return
         try:
-            if sink.take(data):
-                return
-            self.enough = True
+            if not sink.take(data):
+                self.stop_pouring()
         except UpstreamError as error:
-            self.refusal = error
+            self.stop_pouring(error)
+
+    def stop_pouring(self, refusal: UpstreamError | None = None) -> None:
+        """The sink wants no more for now, or raised this."""
+        self.enough = refusal is None
+        self.refusal = refusal
         self.sink = None  # given no more, also when the next piece comes before the task runs that pours
         self.wake()
 

@@ -21,7 +21,7 @@ from wye.gateway.cache.entry import Entry, decode_entry, encode_entry, kept
 from wye.gateway.cache.live import Listener, Live, begun, whole
 from wye.gateway.cache.sharing import Sharing
 from wye.gateway.deployment import Deployment, Route
-from wye.gateway.exchange import Exchange, Stream, Whole
+from wye.gateway.exchange import Exchange, Outlet, Stream, Whole
 from wye.gateway.relay.answer import say_in_headers, whole_answer
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
@@ -178,7 +178,7 @@ class AnswerCache:
         return hashlib.sha256(said).hexdigest()
 
 
-class _Nobody:
+class _Nobody(Outlet):
     """The outlet of a call whose answer goes to those who listen."""
 
     def say(self, data: bytes) -> bool:

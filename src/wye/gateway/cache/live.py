@@ -24,7 +24,7 @@ MAX_BYTES = 64 * 1024 * 1024
 _EVENT_BYTES = 200
 
 
-class Live:
+class Live(StreamEncoder):
     """Takes an answer's events in place of a caller's encoder, and lets any number of callers hear them."""
 
     def __init__(self) -> None:

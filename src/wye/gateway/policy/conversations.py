@@ -194,7 +194,7 @@ class KeptStream(ListenedStream):
                 await asyncio.shield(self._conversations.keep(self._exchange, last.response))
 
 
-class _LastEvent:
+class _LastEvent(Outlet):
     """Passes frames on, and holds the answer that the last of them repeats. Frames come whole.
 
     Every answer in them is told to go on from the one named `continues`.

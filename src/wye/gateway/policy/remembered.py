@@ -172,7 +172,7 @@ class _TurnStream(ListenedStream):
                 await asyncio.shield(self._turn.keep(heard.fold.response()))
 
 
-class _Heard:
+class _Heard(Outlet):
     def __init__(self, outlet: Outlet, decoder: StreamDecoder) -> None:
         self.fold = Fold()
         self.drained = outlet.drained

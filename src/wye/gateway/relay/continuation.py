@@ -48,7 +48,7 @@ async def continuing(exchange: Exchange, route: Route, ask: Ask, settlement: Set
     return stream if isinstance(stream, Whole) else ContinuedStream(exchange, route, ask, settlement, seam, stream)
 
 
-class Seam:
+class Seam(StreamEncoder):
     """Takes the events of several answers in place of the caller's encoder, and says them to it as those of one."""
 
     def __init__(self, encoder: Callable[[], StreamEncoder], start: Callable[[Start], Start]) -> None:

@@ -67,13 +67,15 @@ class PassthroughStream(RelayedStream):
         self._unasked = dialect.tap.unasked_usage if hide_usage else None
         self._find = dialect.tap.markers.search
         self._splitter = dialect.framing.splitter()
+        self._begun = self._splitter.held
+        """Of a frame that has not ended."""
         self._is_plain = dialect.framing.is_plain
         self._decoder = dialect.stream_decoder()
         self._shape = TextShape()
         self._finished = False
 
     def take(self, data: bytes) -> bool:
-        if self._shape.text(data) and not self._splitter.held:
+        if self._shape.text(data) and not self._begun:
             # Most chunks are one more frame of a text under way: these few lines are all that they cost.
             assert self._outlet is not None
             self.deadline_s = clock.monotonic_s() + self._gap_s
@@ -83,6 +85,13 @@ class PassthroughStream(RelayedStream):
             self._move()
             return self._give(whole)
         return self._give(self._tapped(whole)) if whole else True
+
+    def take_chunks(self, chunks: bytes) -> bool | None:
+        say = self._say_chunks
+        if say is None or self._begun or not (self._shape.text_of_chunk(chunks) or self._shape.texts_of_chunks(chunks)):
+            return None
+        self.deadline_s = clock.monotonic_s() + self._gap_s
+        return say(chunks)
 
     def _is_text(self, whole: bytes) -> bool:
         if self._find(whole) is not None or not self._is_plain(whole):

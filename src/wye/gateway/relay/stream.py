@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wye.canon.events import (
     ArgumentsDelta,
     End,
@@ -36,6 +38,7 @@ class RelayedStream:
         self._over = False
         self._gap_s = clocks.gap_s
         self._outlet: Outlet | None = None
+        self._say_chunks: Callable[[bytes], bool] | None = None
         self.deadline_s = clock.monotonic_s() + clocks.gap_s
         self.usage: Usage | None = None
         self.failed = False
@@ -60,6 +63,7 @@ class RelayedStream:
     async def relay(self, outlet: Outlet) -> None:
         self._outlet = outlet
         free = outlet.say(self._held)
+        self._say_chunks = outlet.say_chunks
         self._held = b""
         self._move()
         while not self._over:
@@ -78,6 +82,9 @@ class RelayedStream:
 
     def take(self, data: bytes) -> bool:
         return self._give(self._said(data))
+
+    def take_chunks(self, chunks: bytes) -> bool | None:
+        return None
 
     def _give(self, said: bytes) -> bool:
         assert self._outlet is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -14,6 +15,8 @@ from wye.gateway.deployment import Deployment
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.relay.answer import heard, json_answer, raise_refusal, say_in_headers, whole_answer
 from wye.gateway.relay.stream import RelayedStream
+from wye.kernel import clock
+from wye.kernel.chunked import framed
 from wye.kernel.errors import WyeError
 from wye.kernel.json import encode
 from wye.ports.provider import Call
@@ -121,15 +124,41 @@ class TranslatedStream(RelayedStream):
         self._decoder = decoder
         self._encoder = encoder
         self._rewrite = rewrite
+        self._under_way = decoder.under_way if rewrite is None else None
+        self._tell: Callable[[str], bytes] | None = None
+        """Says one more piece of what is under way; None while it is to go the long way."""
+
+    def take(self, data: bytes) -> bool:
+        if self._tell is not None and self._under_way is not None and (text := self._under_way.text(data)):
+            self._move()
+            return self._give(self._tell(text))
+        return self._give(self._said(data))
+
+    def take_chunks(self, chunks: bytes) -> bool | None:
+        tell, say, under_way = self._tell, self._say_chunks, self._under_way
+        if tell is None or say is None or under_way is None:
+            return None
+        if text := under_way.text_of_chunk(chunks):
+            said = tell(text)
+        elif texts := under_way.texts_of_chunks(chunks):
+            said = b"".join(map(tell, texts))
+        else:
+            return None
+        self.deadline_s = clock.monotonic_s() + self._gap_s
+        return say(framed(said)) if said else True
 
     def _said(self, chunk: bytes) -> bytes:
         events = self._decoder.feed(chunk) if chunk else self._decoder.close()
+        known = len(events) == 1 and self._under_way is not None and self._under_way.known
+        self._tell = None
         if self._rewrite is not None:
             events = self._rewrite(events)
         said: list[bytes] = []
         for event in events:
             self._note(event)
             said.append(self._encoder.encode(event))
+        if known:
+            self._tell = self._encoder.further(events[0])
         if not chunk:
             self._over = True
         return b"".join(said)

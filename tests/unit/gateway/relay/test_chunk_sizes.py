@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
+from wye.gateway.exchange import Outlet
 from wye.gateway.relay.passthrough import PassthroughStream
 from wye.gateway.relay.stream import RelayedStream
 from wye.gateway.relay.translate import TranslatedStream
 from wye.kernel import clock, ids, sse
+from wye.kernel.chunked import framed
 from wye.kernel.errors import UpstreamError
 from wye.ports.transport import Clocks, Sink
 
@@ -46,15 +50,21 @@ class Arriving:
 
     status = 200
 
-    def __init__(self, chunks: list[bytes]) -> None:
+    def __init__(self, chunks: list[bytes], together: int) -> None:
+        """So many are first offered with their framing, as a connection does that receives them at once."""
         self.headers: dict[bytes, bytes] = {}
+        self._together = together
         self._left = iter([*chunks, b""])
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
         return next(self._left)
 
     async def pour(self, sink: Sink, clock: str) -> bool:
-        return all(sink.take(chunk) for chunk in self._left if chunk)
+        while chunks := [chunk for chunk in islice(self._left, self._together or 1) if chunk]:
+            free = sink.take_chunks(b"".join(map(framed, chunks))) if self._together else None
+            if not (all(map(sink.take, chunks)) if free is None else free):
+                return False
+        return True
 
     async def read_all(self, limit: int, timeout_s: float) -> bytes:
         raise AssertionError("a stream is not read as a whole")
@@ -63,23 +73,49 @@ class Arriving:
         pass
 
 
-class Mouth:
-    """Implements `gateway.exchange.Outlet`: a caller who takes all at once."""
+class Mouth(Outlet):
+    """A caller who takes all at once."""
 
     def __init__(self) -> None:
         self.said = b""
+        self.chunks = 0
 
     def say(self, data: bytes) -> bool:
         self.said += data
+        return True
+
+    @property
+    def say_chunks(self) -> Callable[[bytes], bool]:
+        return self._say_chunks
+
+    def _say_chunks(self, chunks: bytes) -> bool:
+        while chunks:
+            size, _, rest = chunks.partition(b"\r\n")
+            data = rest[: int(size, 16)]
+            self.said += data
+            self.chunks += 1
+            assert chunks.startswith(framed(data))
+            chunks = chunks.removeprefix(framed(data))
         return True
 
     async def drained(self) -> None:
         pass
 
 
-def relayed(upstream: Dialect, caller: Dialect, chunks: list[bytes]) -> tuple[bytes, str, Any]:
-    """What the caller hears, why it failed before that, and its usage."""
-    reply = Arriving(chunks)
+Heard = tuple[bytes, str, Any]
+"""What the caller hears, why it failed before that, and its usage."""
+
+
+def relayed(upstream: Dialect, caller: Dialect, chunks: list[bytes]) -> Heard:
+    heard, _ = relay(upstream, caller, chunks)
+    for together in (1, 3):
+        assert relay(upstream, caller, chunks, together)[0] == heard
+    return heard
+
+
+def relay(upstream: Dialect, caller: Dialect, chunks: list[bytes], together: int = 0) -> tuple[Heard, int]:
+    """With the number of chunks that were passed on with their framing."""
+    reply = Arriving(chunks, together)
     stream: RelayedStream
     if upstream is caller:
         stream = PassthroughStream(reply, Clocks(), upstream, "req_1", hide_usage=True)
@@ -96,8 +132,8 @@ def relayed(upstream: Dialect, caller: Dialect, chunks: list[bytes]) -> tuple[by
     try:
         asyncio.run(run())
     except UpstreamError as error:
-        return mouth.said, str(error), stream.usage
-    return mouth.said, "", stream.usage
+        return (mouth.said, str(error), stream.usage), mouth.chunks
+    return (mouth.said, "", stream.usage), mouth.chunks
 
 
 def decoded(upstream: Dialect, chunks: list[bytes]) -> str:
@@ -275,6 +311,17 @@ NEARLY = {
     "after its end": [chat("a"), chat("b"), chat(None, 0, "stop"), chat("c"), b"data: [DONE]\n\n", chat("d")],
     "after an error": [chat("a"), chat("b"), b"data: {\n\n", chat("c")],
 }
+
+
+@pytest.mark.parametrize("caller", SPOKEN)
+@pytest.mark.parametrize("upstream", ["openai_chat", "openai_completions", "anthropic_messages"])
+def test_most_of_a_text_keeps_its_framing(upstream: str, caller: str) -> None:
+    """So that the tests above hold what they are to hold."""
+    made = {"openai_chat": chat, "openai_completions": completion, "anthropic_messages": piece}[upstream]
+    texts = ["So", "a", "b", "word" * 10, "word" * 1000, "é😀", "line\n\n", "c"]
+    frames = [*BEGINNINGS[upstream], *map(made, texts)]
+    assert relay(DIALECTS[upstream], DIALECTS[caller], frames, 1)[1] >= 6
+    assert relay(DIALECTS[upstream], DIALECTS[caller], frames, 3)[1] >= (5 if upstream == caller else 2)
 
 
 @pytest.mark.parametrize("frames", NEARLY.values(), ids=NEARLY)

@@ -174,7 +174,7 @@ class Broken:
         self.closed += 1
 
 
-class Said:
+class Said(Outlet):
     def __init__(self) -> None:
         self.data = b""
 

@@ -14,6 +14,7 @@ from tests import wire
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.registry import DIALECTS
+from wye.gateway.exchange import Outlet
 from wye.gateway.relay.passthrough import PassthroughStream
 from wye.gateway.relay.stream import RelayedStream
 from wye.gateway.relay.translate import TranslatedStream
@@ -91,7 +92,7 @@ class Upstream:
         self.closed = True
 
 
-class Caller:
+class Caller(Outlet):
     """Is full after each of these sizes, and takes so long to be ready again."""
 
     def __init__(self, time: Clock, slow_s: float = 0.0, *, full: Callable[[bytes], bool] = lambda _: False) -> None:

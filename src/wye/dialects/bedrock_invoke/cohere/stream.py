@@ -28,6 +28,7 @@ from wye.canon.parts import Text
 from wye.dialects.bedrock_invoke.chunks import ChunkDecoder, encode_stream_error
 from wye.dialects.bedrock_invoke.cohere.name import NAME
 from wye.dialects.bedrock_invoke.cohere.response import encode_response, formed, take_calls, take_finish
+from wye.dialects.dialect import StreamEncoder
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_list, as_object, encode
 from wye.kernel.sse import frame
@@ -112,8 +113,8 @@ class Decoder(ChunkDecoder):
         self.end(events)
 
 
-class Encoder:
-    """Implements `dialects.dialect.StreamEncoder`. The last chunk repeats the answer, so all of it is kept."""
+class Encoder(StreamEncoder):
+    """The last chunk repeats the answer, so all of it is kept."""
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses

@@ -48,6 +48,7 @@ from wye.dialects.bedrock_invoke.nova.response import (
     encode_usage,
     take_finish,
 )
+from wye.dialects.dialect import StreamEncoder
 from wye.kernel.errors import BadAnswer
 from wye.kernel.ids import new_id
 from wye.kernel.json import JsonObject, as_object, encode, encode_text
@@ -193,8 +194,8 @@ class _Block:
         return b"%b%b}}\n\n" % (self.head, encode(delta))
 
 
-class Encoder:
-    """Implements `dialects.dialect.StreamEncoder`. Blocks may be said in turns: each chunk names its own."""
+class Encoder(StreamEncoder):
+    """Blocks may be said in turns: each chunk names its own."""
 
     def __init__(self, losses: Losses) -> None:
         self._losses = losses
