@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,30 @@ async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
         await fail()
     async with database.read() as connection:
         assert (await connection.execute(select(jobs))).all() == []
+
+
+async def test_a_statement_whose_caller_left_is_over_when_the_database_is_closed(database: Database) -> None:
+    """Its thread tells the event loop, which may be closed then."""
+    if database.postgres:
+        return  # it has none
+    database = Database(database.url)
+    before = {*threading.enumerate()}
+    begun = asyncio.Event()
+
+    async def count() -> None:
+        async with database.read() as connection:
+            begun.set()
+            numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) "
+            await connection.execute(text(numbers + "SELECT max(i) FROM n"))
+
+    counting = asyncio.create_task(count())
+    await begun.wait()
+    await asyncio.sleep(0.01)
+    counting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await counting
+    await database.close()
+    assert not [one for one in {*threading.enumerate()} - before if not one.name.startswith("asyncio_")]
 
 
 async def test_writers_wait_for_each_other(database: Database) -> None:

@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from wye.drivers.sql.migrate import NewerTables, migrate
+from wye.kernel import clock
 from wye.kernel.secret import Secret
 from wye.ports.store import StoreAway
 
@@ -65,6 +68,9 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._probe: asyncio.Task[None] | None = None
+        self._workers: WeakSet[Thread] = WeakSet()
+        """Of connections to SQLite. One whose caller is cancelled still ends its statement, and then tells the event
+        loop, which must not be closed by then."""
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
@@ -88,6 +94,8 @@ class Database:
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None
+        if any(worker.is_alive() for worker in self._workers):
+            await asyncio.to_thread(_wait_for, [*self._workers])
 
     @asynccontextmanager
     async def _begun(self, *, writes: bool) -> AsyncGenerator[AsyncConnection]:
@@ -107,7 +115,7 @@ class Database:
     async def _opened(self) -> AsyncEngine:
         async with self._opening:
             if self._engine is None:
-                engine = _postgres(self.url) if self.postgres else _sqlite(self.url)
+                engine = _postgres(self.url) if self.postgres else _sqlite(self.url, self._workers)
                 try:
                     await migrate(engine)
                 except BaseException:
@@ -146,7 +154,13 @@ def _reason(error: Exception) -> str:
     return type(cause).__name__
 
 
-def _sqlite(url: URL) -> AsyncEngine:
+def _wait_for(workers: list[Thread]) -> None:
+    until_s = clock.monotonic_s() + _BUSY_S
+    for worker in workers:
+        worker.join(max(0.0, until_s - clock.monotonic_s()))
+
+
+def _sqlite(url: URL, workers: WeakSet[Thread]) -> AsyncEngine:
     assert url.database is not None
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -154,6 +168,8 @@ def _sqlite(url: URL) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, _: Any) -> None:
+        driver = connection.driver_connection
+        workers.add(getattr(driver, "_thread", driver))  # before aiosqlite 0.22 it was a thread itself
         connection.isolation_level = None  # BEGIN is said below: sqlite3 would say it too late, and never before DDL
         cursor = connection.cursor()
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
