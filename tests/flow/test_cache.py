@@ -384,3 +384,12 @@ def test_a_call_is_told_with_those_who_were_asked_for_it(
     stats = json.loads(wire.call(server.url, "/stats")[2])
     assert stats["refused"] == 0
     assert stats["recent"][0]["outcome"] == "failed"
+
+
+def test_what_is_kept_costs_no_tokens(start: Start, upstream: FakeUpstream) -> None:
+    server = cached(start, "openai", upstream, limits={"tokens_per_minute": 6_000})
+    path, body = body_of("chat", stream=False)
+    answers = [wire.call(server.url, path, body)[1] for _ in range(6)]
+    assert [headers["x-wye-cache"] for headers in answers] == ["miss", *["hit"] * 5]
+    left = [int(headers["x-ratelimit-remaining-tokens"]) for headers in answers]
+    assert left[-1] >= left[1], "what a call may use is reserved, and given back"

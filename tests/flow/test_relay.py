@@ -114,6 +114,13 @@ def test_what_cannot_be_carried_is_reported_or_refused_in_strict_mode(start: Sta
     assert len(upstream.requests) == 1, "nothing is sent in strict mode"
 
 
+def test_a_route_may_be_strict_for_all_its_callers(start: Start, upstream: FakeUpstream) -> None:
+    server = start(("anthropic", upstream), route={"strict": True})
+    status, _, body = wire.call(server.url, PATHS["openai"], {**wire.ask(), "seed": 7})
+    assert (status, json.loads(body)["error"]["param"]) == (400, "seed")
+    assert upstream.requests == []
+
+
 def test_the_callers_headers_for_its_vendor_go_along_within_the_dialect(start: Start, upstream: FakeUpstream) -> None:
     upstream.script = lambda _: json_body(wire.ANTHROPIC_BODY)
     server = start(("anthropic", upstream))

@@ -110,6 +110,18 @@ def test_who_cools_down_is_left_out_and_nobody_is_an_error_that_says_when() -> N
     assert caught.value.retry_after_s == 6.0
 
 
+def test_who_is_alone_is_not_asked_while_it_cools_down_or_is_limited() -> None:
+    alone = deployment("a", allowed_fails=1)
+    made = route(alone)
+    alone.health.failed(ConnectFailed("nobody listens"), 0.0)
+    with pytest.raises(NoDeployment, match="a/m is cooling down"):
+        made.plan(1.0, 10)
+    assert made.plan(30.0, 10) == [alone]
+    alone.health.failed(UpstreamRefused("slow down", status=429, retry_after_s=7.0), 30.0)
+    with pytest.raises(NoDeployment, match="a/m is limited"):
+        made.plan(31.0, 10)
+
+
 def test_what_does_not_fit_goes_where_it_does_and_to_the_others_last() -> None:
     short, long, unknown = (
         deployment("short", context_length=100),
