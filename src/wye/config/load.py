@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -174,12 +175,18 @@ def _secret(kind: type, value: Any) -> Any:
     raise NotImplementedError(kind)  # pragma: no cover - msgspec asks only for types it does not know
 
 
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Each look evaluates all annotations anew, which takes longer than the rest of the reading."""
+    return msgspec.structs.fields(kind)
+
+
 def _convert_struct(value: Any, kind: type[msgspec.Struct], path: Path_, report: _Report) -> Any:
     if not isinstance(value, dict):
         report(path, "must be a section of `name: value` lines")
         return None
     given = cast("Tree", value)
-    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    known = {field.encode_name: field for field in _fields(kind)}
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)

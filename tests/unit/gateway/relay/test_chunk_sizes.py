@@ -146,6 +146,7 @@ def cut(wire: bytes, size: int) -> list[bytes]:
     return [wire[start : start + size] for start in range(0, len(wire), size)]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("caller", SPOKEN)
 @pytest.mark.parametrize(("upstream", "wire"), STREAMS)
 def test_what_was_recorded(upstream: str, wire: bytes, caller: str) -> None:
