@@ -14,15 +14,13 @@ from openai import OpenAI
 from reportlab.pdfgen import canvas
 
 from tests import wire
+from tests.e2e.conftest import QWEN as MODEL
 from tests.integration.api.test_ask import events
-from wye.catalog.local_models import CARDS
-from wye.engines.weights import LocalWeights
 from wye.testing.server import WyeServer
 
 pytestmark = [pytest.mark.requires_model, pytest.mark.xdist_group("e2e")]
 
 _PATIENCE_S = 240
-MODEL = "qwen2.5-coder-0.5b"
 NONCE = "QX-7741-ZULU"
 PARTS = ("pump", "valve", "motor", "belt", "fan", "gear", "lamp", "hose", "chain", "brake")
 
@@ -40,13 +38,6 @@ def manual() -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    LocalWeights(folder).fetch(CARDS[MODEL])
-    return folder
-
-
 def patiently(url: str, body: dict[str, Any]) -> bytes:
     """Ask, however slow the machine is at this moment."""
     asked = Request(f"{url}/api/v1/ask", json.dumps(body).encode(), {"content-type": "application/json"})
@@ -57,11 +48,11 @@ def patiently(url: str, body: dict[str, Any]) -> bytes:
 @pytest.mark.timeout(2 * _PATIENCE_S)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_a_line_of_page_7_is_found_cited_and_said(
-    database: str, models: Path, tmp_path: Path, request: pytest.FixtureRequest
+    database: str, two_models: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     config = {
         "home": str(tmp_path),
-        "local": {"preload": [], "models_dir": str(models), "context_length": 4096, "max_concurrent": 1},
+        "local": {"preload": [], "models_dir": str(two_models), "context_length": 4096, "max_concurrent": 1},
         "storage": {"url": request.getfixturevalue("postgres_url") if database == "postgres" else None},
     }
     with WyeServer(config) as server:
