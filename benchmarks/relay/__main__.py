@@ -26,8 +26,8 @@ from benchmarks.relay.wye_gateway import wye
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
-    parser.add_argument("--requests", type=int, metavar="N", help="requests a round, instead of each scenario's own")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each gateway, in turn (default: 3)")
+    parser.add_argument("--requests", type=int, metavar="N", help="requests a turn, instead of each scenario's own")
+    parser.add_argument("--rounds", type=int, default=15, help="in each, every gateway has a turn (default: 15)")
     parser.add_argument("--only", metavar="NAME,NAME", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bound is broken")
@@ -42,9 +42,8 @@ def options() -> argparse.Namespace:
 
 def run(chosen: argparse.Namespace, console: Console) -> list[Line]:
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in chosen.only]
-    # A scenario is judged against another of the same run.
-    needed = {scenario.against for scenario in scenarios}
-    scenarios = [scenario for scenario in SCENARIOS if scenario in scenarios or scenario.name in needed]
+    # One that is judged against another takes turns with it.
+    judges = {scenario.name if scenario.by_nginx else scenario.against for scenario in scenarios}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-benchmark-")))
         upstream = stack.enter_context(mock_upstream())
@@ -53,12 +52,11 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Line]:
             "floor": stack.enter_context(floor(upstream, folder)),
             "wye": stack.enter_context(wye(upstream, folder)),
         }
-        figures = {}
-        for scenario in scenarios:
-            with console.status(f"{scenario.name} ..."):
-                runs = gateways if scenario.by_nginx else {"wye": gateways["wye"]}
-                figures[scenario.name] = measure(scenario, runs, chosen.rounds, chosen.requests)
-        lines = report(scenarios, figures)
+        lines: list[Line] = []
+        for judge in [scenario for scenario in SCENARIOS if scenario.name in judges]:
+            together = [judge, *(scenario for scenario in scenarios if scenario.against == judge.name)]
+            with console.status(f"{', '.join(scenario.name for scenario in together)} ..."):
+                lines += report(together, measure(together, gateways, chosen.rounds, chosen.requests))
         if MEMORY in chosen.only:
             with console.status("memory ..."):
                 growth: Growth = memory(*gateways["wye"], chosen.requests)
@@ -76,7 +74,7 @@ def main() -> int:
         return 2
     # Close together: it is to fit a terminal of 80 columns.
     table = Table(title="CPU of the gateway, microseconds per request", box=SIMPLE, padding=0)
-    for column in ("scenario", "nginx", "floor", "wye", "ratio", "of", "bound", ""):
+    for column in ("scenario", "nginx", "floor", "wye", "ratio", "spread", "of", "bound", ""):
         table.add_column(column, justify="left" if column in ("scenario", "of") else "right", no_wrap=True)
     for line in lines:
         table.add_row(*line.cells())

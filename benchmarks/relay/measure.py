@@ -1,10 +1,9 @@
-"""The figures themselves: gateways take turns at the same load, and the kernel says what each has used."""
+"""The figures themselves: gateways take short turns at the same load, and the kernel says what each has used."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from benchmarks.relay.load import Load
 from benchmarks.relay.processes import cpu_s, rss_bytes, run_load
@@ -14,23 +13,32 @@ from benchmarks.relay.wye_gateway import PASSED_THROUGH
 _MIB = 1 << 20
 
 
+Round = Mapping[tuple[str, str], float]
+"""CPU microseconds per request, by the scenario's name and the gateway's."""
+
+
 def measure(
-    scenario: Scenario, gateways: Mapping[str, tuple[int, int]], rounds: int, requests: int | None = None
-) -> dict[str, float]:
-    """CPU microseconds per request of each gateway (name to its port and process id): the median of the rounds.
+    scenarios: Sequence[Scenario], gateways: Mapping[str, tuple[int, int]], rounds: int, requests: int | None = None
+) -> list[Round]:
+    """In each round all gateways (name to its port and process id) take a turn at each scenario.
 
     Raises RunFailed when an answer was wrong.
     """
-    count = requests or scenario.requests
-    for port, _ in gateways.values():
-        run_load(_load(scenario, port, max(1, count // 10)))
-    rounds_us: dict[str, list[float]] = {name: [] for name in gateways}
-    for _ in range(rounds):
-        for name, (port, pid) in gateways.items():
+    turns = [(scenario, name) for scenario in scenarios for name in gateways if scenario.by_nginx or name == "wye"]
+    for scenario, name in turns:
+        run_load(_load(scenario, gateways[name][0], requests or scenario.requests))
+    measured: list[Round] = []
+    for number in range(rounds):
+        # There and back: what gets slower within a round hits none of them more often than another.
+        figures: dict[tuple[str, str], float] = {}
+        for scenario, name in turns if number % 2 == 0 else reversed(turns):
+            port, pid = gateways[name]
+            count = requests or scenario.requests
             before_s = cpu_s(pid)
             run_load(_load(scenario, port, count))
-            rounds_us[name].append((cpu_s(pid) - before_s) / count * 1e6)
-    return {name: median(each) for name, each in rounds_us.items()}
+            figures[scenario.name, name] = (cpu_s(pid) - before_s) / count * 1e6
+        measured.append(figures)
+    return measured
 
 
 def _load(scenario: Scenario, port: int, requests: int) -> Load:

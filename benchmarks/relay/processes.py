@@ -36,13 +36,22 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system CPU of a process tree so far, in seconds: all threads, and children that have ended."""
-    ticks = 0
+    """User and system CPU of a process tree so far, in seconds: all threads, and children that have ended.
+
+    Of those that run it is exact: their clocks tell in nanoseconds what `/proc/PID/stat` tells in ticks of 10 ms.
+    """
+    seconds = 0.0
     for each in tree(pid):
-        # The name before ")" may hold spaces; utime, stime, cutime and cstime are fields 14 to 17 of proc(5).
+        seconds += time.clock_gettime(_cpu_clock(each))
+        # The name before ")" may hold spaces; cutime and cstime are fields 16 and 17 of proc(5).
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / _TICKS_PER_S
+        seconds += sum(map(int, fields[13:15])) / _TICKS_PER_S
+    return seconds
+
+
+def _cpu_clock(pid: int) -> int:
+    """What clock_getcpuclockid(3) gives for a process on Linux."""
+    return (~pid << 3) | 2
 
 
 def rss_bytes(pid: int) -> int:

@@ -11,7 +11,7 @@ from benchmarks.relay.wye_gateway import PASSED_THROUGH, TRANSLATED
 class Scenario:
     name: str
     requests: int
-    """A round's, enough for /proc's clock of 10 ms to be finer than 3 % of the cheapest gateway's figure."""
+    """Of a turn, which is short: a neighbour that is busy for a while is so for all gateways."""
     connections: int
     bound: float | None
     """Promised at most, as a multiple of `against`."""
@@ -28,11 +28,11 @@ class Scenario:
 
 
 SCENARIOS = [
-    Scenario("small", 30_000, 16, 4.0, "nginx"),
-    Scenario("stream", 300, 8, 1.8, "nginx", stream=True),
-    Scenario("prompt64k", 12_000, 16, 5.0, "nginx", large=True),
-    Scenario("translated", 12_000, 16, None, "small", model=TRANSLATED),
-    Scenario("translated-stream", 300, 8, 1.3, "stream", model=TRANSLATED, stream=True),
+    Scenario("small", 6_000, 16, 4.0, "nginx"),
+    Scenario("stream", 60, 8, 1.8, "nginx", stream=True),
+    Scenario("prompt64k", 2_400, 16, 5.0, "nginx", large=True),
+    Scenario("translated", 3_000, 16, None, "small", model=TRANSLATED),
+    Scenario("translated-stream", 60, 8, 1.3, "stream", model=TRANSLATED, stream=True),
 ]
 
 MEMORY = "memory"

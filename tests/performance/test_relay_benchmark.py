@@ -70,9 +70,9 @@ def gateway(upstream: int, tmp_path: Path, request: pytest.FixtureRequest) -> It
 
 @pytest.mark.parametrize("scenario", [each for each in SCENARIOS if each.by_nginx], ids=lambda each: each.name)
 def test_a_gateway_that_passes_bytes_on_is_measured(scenario: Scenario, gateway: tuple[int, int]) -> None:
-    figures = measure(scenario, {"nginx": gateway, "wye": gateway}, rounds=1, requests=20)
-    assert set(figures) == {"nginx", "wye"}
-    assert all(figure >= 0 for figure in figures.values())
+    rounds = measure([scenario], {"nginx": gateway, "wye": gateway}, rounds=2, requests=20)
+    assert [set(figures) for figures in rounds] == [{(scenario.name, "nginx"), (scenario.name, "wye")}] * 2
+    assert all(figure > 0 for figures in rounds for figure in figures.values())
 
 
 @pytest.mark.parametrize("gateway", ["spoil"], indirect=True)
@@ -85,13 +85,13 @@ def test_a_wrong_answer_ends_the_run(stream: bool, gateway: tuple[int, int]) -> 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 def test_wye_answers_every_scenario_rightly(scenario: Scenario, upstream: int, tmp_path: Path) -> None:
     with wye(upstream, tmp_path) as gateway:
-        assert measure(scenario, {"wye": gateway}, rounds=1, requests=10).keys() == {"wye"}
+        assert measure([scenario], {"wye": gateway}, rounds=1, requests=10)[0].keys() == {(scenario.name, "wye")}
 
 
 @pytest.mark.parametrize("scenario", [each for each in SCENARIOS if each.by_nginx], ids=lambda each: each.name)
 def test_the_floor_answers_every_scenario_rightly(scenario: Scenario, upstream: int, tmp_path: Path) -> None:
     with floor(upstream, tmp_path) as gateway:
-        assert measure(scenario, {"floor": gateway}, rounds=1, requests=20).keys() == {"floor"}
+        assert measure([scenario], {"floor": gateway}, rounds=1, requests=20)[0].keys() == {(scenario.name, "floor")}
 
 
 def test_memory_is_read_before_and_after_the_requests(gateway: tuple[int, int]) -> None:
@@ -138,18 +138,32 @@ def test_cpu_counts_children_that_run_and_children_that_have_ended(tmp_path: Pat
         process.wait()
 
 
+def test_who_cannot_translate_has_no_turn_at_it(gateway: tuple[int, int]) -> None:
+    streams = [each for each in SCENARIOS if each.stream]
+    (figures,) = measure(streams, {"nginx": gateway, "wye": gateway}, rounds=1, requests=2)
+    assert set(figures) == {("stream", "nginx"), ("stream", "wye"), ("translated-stream", "wye")}
+
+
 def test_a_ratio_above_its_bound_breaks_the_promise() -> None:
     small = SCENARIOS[0]
-    kept, broken = (report([small], {"small": {"nginx": 10.0, "wye": us}})[0] for us in (40.0, 41.0))
+    kept, broken = (report([small], [{("small", "nginx"): 10.0, ("small", "wye"): us}])[0] for us in (40.0, 41.0))
     assert (kept.holds, broken.holds) == (True, False)
-    with_floor = report([small], {"small": {"nginx": 10.0, "floor": 16.0, "wye": 40.0}})[0]
-    assert with_floor.cells()[1:6] == ["10.0", "16.0", "40.0", "4.00x", "nginx"]
-    assert kept.cells()[1:6] == ["10.0", "", "40.0", "4.00x", "nginx"]
+    figures = {("small", "nginx"): 10.0, ("small", "floor"): 16.0, ("small", "wye"): 40.0}
+    assert report([small], [figures])[0].cells()[1:7] == ["10.0", "16.0", "40.0", "4.00x", "4.00-4.00", "nginx"]
+    assert kept.cells()[1:7] == ["10.0", "", "40.0", "4.00x", "4.00-4.00", "nginx"]
     assert memory_line(Growth(100, 50.0, 54.9)).holds
     assert not memory_line(Growth(100, 50.0, 55.1)).holds
 
 
+def test_a_ratio_is_taken_within_each_round() -> None:
+    small = SCENARIOS[0]
+    # Where the machine was slow, it was so for both; only one round was disturbed within.
+    rounds = [{("small", "nginx"): slow, ("small", "wye"): 3 * slow} for slow in (10.0, 10.0, 20.0, 30.0)]
+    (line,) = report([small], [*rounds, {("small", "nginx"): 10.0, ("small", "wye"): 90.0}])
+    assert (line.nginx_us, line.wye_us, line.value, line.spread) == (10.0, 60.0, 3.0, (3.0, 3.0))
+
+
 def test_the_translated_stream_is_judged_by_the_passthrough_one() -> None:
     streams = [each for each in SCENARIOS if each.stream]
-    figures = {"stream": {"nginx": 100.0, "wye": 150.0}, "translated-stream": {"wye": 180.0}}
-    assert [line.value for line in report(streams, figures)] == [1.5, 1.2]
+    figures = {("stream", "nginx"): 100.0, ("stream", "wye"): 150.0, ("translated-stream", "wye"): 180.0}
+    assert [line.value for line in report(streams, [figures])] == [1.5, 1.2]
