@@ -24,6 +24,7 @@ from wye.canon.request import ChatRequest
 from wye.canon.usage import Usage
 from wye.dialects.dialect import Dialect
 from wye.dialects.registry import DIALECTS
+from wye.gateway.exchange import Outlet
 from wye.gateway.relay.passthrough import PassthroughStream
 from wye.gateway.relay.stream import RelayedStream
 from wye.gateway.relay.translate import TranslatedStream
@@ -81,8 +82,8 @@ class Arriving:
         pass
 
 
-class Mouth:
-    """Implements `gateway.exchange.Outlet`: a caller who takes all at once."""
+class Mouth(Outlet):
+    """A caller who takes all at once."""
 
     def __init__(self) -> None:
         self.said: list[bytes] = []

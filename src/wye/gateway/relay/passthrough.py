@@ -116,9 +116,10 @@ class PassthroughStream(RelayedStream):
             if not self._content or self._find(frame) is not None or not self._is_plain(frame):
                 for event in self._decoder.feed(frame):
                     self._note(event)
-                    if isinstance(event, Failure):
+                    if type(event) is Failure:
                         return b"".join([*seen, self._error(event.error)])
-                    self._finished = self._finished or isinstance(event, Finish | End)
+                    if type(event) is Finish or type(event) is End:
+                        self._finished = True
             if self._unasked is None or self._unasked.search(frame) is None:
                 seen.append(frame)
             if self._over:

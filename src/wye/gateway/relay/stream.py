@@ -115,23 +115,20 @@ class RelayedStream:
 
     def _note(self, event: Event) -> None:
         """Keep what the gateway must know of an event. Raises the failure in it while no content has come."""
-        if self._content and type(event) in _PIECES:
-            self.deadline_s = clock.monotonic_s() + self._gap_s  # nearly every event
-            return
-        if not isinstance(event, Ping):
-            self._move()
-        match event:
-            case Start() | UsageReport():
-                if event.usage is not None:
-                    self.usage = event.usage if self.usage is None else self.usage.updated(event.usage)
-            case Failure():
-                if not self._content:
-                    raise event.error
-                self.failed = self._over = True
-            case Finish():
-                self._content = True
-            case End():
-                self._over = True
-            case _:
-                if not self._content and is_content(event):
-                    self._content = True
+        # By its type: to ask whether it is an instance of one takes a call of the structs' own type each time.
+        kind = type(event)
+        if kind is not Ping:
+            self.deadline_s = clock.monotonic_s() + self._gap_s
+        if kind in _PIECES and self._content:
+            return  # nearly every event
+        if type(event) is Start or type(event) is UsageReport:
+            if event.usage is not None:
+                self.usage = event.usage if self.usage is None else self.usage.updated(event.usage)
+        elif type(event) is Failure:
+            if not self._content:
+                raise event.error
+            self.failed = self._over = True
+        elif kind is End:
+            self._over = True
+        elif not self._content and (kind is Finish or is_content(event)):
+            self._content = True
