@@ -180,3 +180,11 @@ def test_what_was_forgotten_is_not_known() -> None:
     assert text_of(shape, chat("a")) == "a"
     shape.forget()
     assert text_of(shape, chat("a")) == ""
+
+
+def test_what_was_learned_before_is_not_known_any_longer() -> None:
+    shape = learned(claude("Vines", 0))
+    assert text_of(shape, claude("a", 0)) == "a"
+    assert shape.learn(claude("Vines", 1)) == "Vines"
+    assert text_of(shape, claude("a", 0)) == ""
+    assert text_of(shape, claude("a", 1)) == "a"

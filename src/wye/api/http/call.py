@@ -287,7 +287,7 @@ class Call:
 
     @property
     def say_chunks(self) -> Callable[[bytes], bool] | None:
-        return self._say_chunks if self._chunked and not self._bodiless and not self._head else None
+        return self._say_chunks if self._chunked and not self._head else None
 
     def _say_chunks(self, chunks: bytes) -> bool:
         if not self.left:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import wire
+from wye.canon.events import Event, TextDelta
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.registry import DIALECTS
@@ -19,6 +21,7 @@ from wye.gateway.relay.passthrough import PassthroughStream
 from wye.gateway.relay.stream import RelayedStream
 from wye.gateway.relay.translate import TranslatedStream
 from wye.kernel import clock
+from wye.kernel.chunked import framed
 from wye.kernel.errors import BadAnswer, ClockExpired, Overloaded, StreamCut, UpstreamError, UpstreamRefused
 from wye.ports.transport import Clocks, HeaderMap, Reply, Sink
 
@@ -92,6 +95,17 @@ class Upstream:
         self.closed = True
 
 
+class InChunks(Upstream):
+    """Offers each piece as a chunk of HTTP/1.1 first."""
+
+    async def pour(self, sink: Sink, clock: str) -> bool:
+        while data := self._next(sink.deadline_s, clock):
+            free = sink.take_chunks(framed(data))
+            if not (sink.take(data) if free is None else free):
+                return False
+        return True
+
+
 class Caller(Outlet):
     """Is full after each of these sizes, and takes so long to be ready again."""
 
@@ -101,6 +115,7 @@ class Caller(Outlet):
         self._full = full
         self.said: list[bytes] = []
         self.waits = 0
+        self.chunks = 0
         self.busy = False
 
     def say(self, data: bytes) -> bool:
@@ -108,6 +123,17 @@ class Caller(Outlet):
         self.said.append(data)
         self.busy = self._full(data)
         return not self.busy
+
+    @property
+    def say_chunks(self) -> Callable[[bytes], bool]:
+        return self._say_chunks
+
+    def _say_chunks(self, chunks: bytes) -> bool:
+        data = chunks.partition(b"\r\n")[2].removesuffix(b"\r\n")
+        assert data, "an empty chunk ends an answer"
+        assert chunks == framed(data)
+        self.chunks += 1
+        return self.say(data)
 
     async def drained(self) -> None:
         self.waits += 1
@@ -415,3 +441,49 @@ async def test_one_who_is_cancelled_while_the_caller_is_slow_stops_there(time: C
         await task
     assert (text_of(caller.text), upstream.pours) == ("Hel", 0)
     assert errors_of(stream.cut(Overloaded("enough"))) == ["enough"]
+
+
+PIECES = [wire.openai_chunk({"content": piece}) for piece in "abcdef"]
+
+
+@both
+async def test_the_gap_begins_anew_with_each_chunk_that_keeps_its_framing(time: Clock, make: Make):
+    upstream = InChunks(time, ROLE, *(part for piece in PIECES for part in (piece, 3.0)), FINISH, DONE)
+    caller = Caller(time)
+    stream = await relayed(make, upstream, caller)
+    assert (text_of(caller.text), stream.failed) == ("abcdef", False)
+    assert caller.chunks >= 4
+    assert upstream.deadlines[-4:-1] == [2.0] * 3
+
+
+async def test_what_is_rewritten_is_rewritten_piece_by_piece(time: Clock):
+    def rewrite(events: list[Event]) -> list[Event]:
+        return [replace(event, text=event.text.upper()) if isinstance(event, TextDelta) else event for event in events]
+
+    def rewriting(reply: Reply) -> RelayedStream:
+        spoken = DIALECTS["openai_chat"]
+        encoder = spoken.stream_encoder(ChatRequest(model="m", messages=[]), Losses())
+        return TranslatedStream(reply, CLOCKS, spoken.stream_decoder(), encoder, rewrite)
+
+    caller = Caller(time)
+    await relayed(rewriting, InChunks(time, ROLE, *PIECES, FINISH, DONE), caller)
+    assert text_of(caller.text) == "ABCDEF"
+
+
+async def test_what_is_held_back_is_no_empty_chunk(time: Clock):
+    """The text of a custom tool's call is said to Claude's callers at its end."""
+
+    def call(**more: Any) -> bytes:
+        return wire.openai_chunk({"tool_calls": [{"index": 0, **more}]})
+
+    pieces = [call(function={"arguments": piece}) for piece in "abcdef"]
+    begin = call(id="t", type="custom", custom={"name": "f", "input": ""})
+
+    def translating(reply: Reply) -> RelayedStream:
+        encoder = DIALECTS["anthropic_messages"].stream_encoder(ChatRequest(model="m", messages=[]), Losses())
+        return TranslatedStream(reply, CLOCKS, DIALECTS["openai_chat"].stream_decoder(), encoder, None)
+
+    caller = Caller(time)
+    await relayed(translating, InChunks(time, ROLE, begin, *pieces, FINISH, DONE), caller)
+    assert b"abcdef" in caller.text
+    assert caller.text.endswith(b'{"type":"message_stop"}\n\n')
