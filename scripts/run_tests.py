@@ -17,7 +17,7 @@ SERVED = ("tests/contract", "tests/flow", "tests/integration")
 QUICK = "not requires_model and not sweep"
 DATA = (".coverage-served", ".coverage-computed", ".coverage-models")
 """What was covered, by the run that saw it."""
-GIVING_WAY = ("nice", "-n", "10")
+GIVING_WAY = ("nice", "-n", "5")
 ROOT = Path(__file__).parent.parent
 
 Done = subprocess.CompletedProcess[bytes]
@@ -52,10 +52,11 @@ def main() -> int:
     elsewhere = [f"--ignore={folder}" for folder in SERVED]
     tell("Servers, flows and drivers; beside them what only computes, which is told afterwards")
     with ThreadPoolExecutor() as beside:
-        # In one process each, which take the cores only while those wait: some of them measure time.
-        pure = beside.submit(run, "pytest", "-m", QUICK, *elsewhere, *measured, data=computed, aside=True)
+        # In one process each, which take the cores while those wait, and have time: some of those measure it.
+        patient = ("pytest", "--timeout=300", "-m")
+        pure = beside.submit(run, *patient, QUICK, *elsewhere, *measured, data=computed, aside=True)
         # These lines are covered by other tests: measured, the same would take several times as long.
-        sweeps = beside.submit(run, "pytest", "-m", "sweep", "--durations=10", aside=True)
+        sweeps = beside.submit(run, *patient, "sweep", "--durations=10", aside=True)
         parallel = ("-n", "4", "--dist", "worksteal")
         status = run("pytest", "-m", QUICK, *SERVED, *parallel, *measured, data=served).returncode
     tell("What only computes", pure)
