@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from wye.api.asgi import Application, Receive, Scope, Send
-from wye.api.caller import Caller, caller_of
+from wye.api.caller import Caller, DirectCaller, Serving, caller_of
 from wye.api.edge import (
     JSON_LINE,
     CallerLeft,
@@ -30,9 +29,11 @@ from wye.api.ingress import Asked, asked, asked_plainly, read_counted
 from wye.dialects.dialect import SSE, Dialect
 from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
+from wye.gateway.straight import Underway
 from wye.kernel import clock
 from wye.kernel.errors import NotFound, Overloaded, WyeError
 from wye.kernel.json import encode
+from wye.ports.transport import HeaderMap, Sent
 
 _MAX_TRACE = 4000
 log = logging.getLogger("wye")
@@ -70,10 +71,27 @@ class App:
         else:
             await send({"type": "websocket.close"})  # before it is accepted: the server answers 403
 
-    def direct(self, caller: Caller, method: bytes, target: bytes) -> Coroutine[Any, Any, None] | None:
-        """What serves a caller of a hot route, whose path is all that there is to its target: see `caller.Direct`."""
+    def direct(self, caller: DirectCaller, method: bytes, target: bytes) -> bool:
+        """Serve a caller of a hot route, whose path is all that there is to its target: see `caller.Direct`."""
         found = asked_plainly(target) if method == b"POST" else None
-        return self._serve(caller, found) if found is not None else None
+        if found is None:
+            return False
+        exchange = self._exchange_at_once(caller, found) if found.operation == "chat" else None
+        underway = self.pipeline.straight.ask(exchange) if exchange is not None else None
+        if underway is None or underway.exchange.sent is None:
+            caller.serve(self.serve(caller, found, exchange=exchange, underway=underway))
+        else:
+            caller.served_by(Passing(self, caller, found, underway, underway.exchange.sent))
+        return True
+
+    def _exchange_at_once(self, caller: Caller, found: Asked) -> Exchange | None:
+        """Where the caller is known and has said all; None where somebody must be waited for."""
+        principal = self.pipeline.auth.known(caller.headers)
+        body = body_at_once(caller, self._body_limit) if principal is not None else None
+        if principal is None or body is None:
+            return None
+        caller.cancel_if_left()
+        return _exchange(request_id_of(caller.headers), found, body, caller.headers, principal)
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["method"] == "POST":
@@ -83,53 +101,48 @@ class App:
                 caller = caller_of(scope, receive, send)
                 return send_error(caller, error, self._plain, request_id_of(caller.headers))
             if found is not None:
-                return self._serve(caller_of(scope, receive, send), found, scope)
+                return self.serve(caller_of(scope, receive, send), found, scope)
         path = _plain_path(scope)
         if path != scope["path"]:
             return self._answer({**scope, "path": path, "root_path": ""}, receive, send)
         return self._pages(scope, receive, send)
 
-    async def _serve(self, caller: Caller, found: Asked, scope: Scope | None = None) -> None:
-        """`scope` is needed where a request may be signed."""
+    async def serve(
+        self,
+        caller: Caller,
+        found: Asked,
+        scope: Scope | None = None,
+        exchange: Exchange | None = None,
+        underway: Underway | None = None,
+    ) -> None:
+        """`scope` is needed where a request may be signed; the others where something was done at once."""
         headers, auth = caller.headers, self.pipeline.auth
-        request_id = request_id_of(headers)
+        request_id = request_id_of(headers) if exchange is None else exchange.request_id
         dialect = found.answer_dialect or found.dialect
-        exchange: Exchange | None = None
         begun = False
         try:
-            if found.signed:
-                assert scope is not None, "a path that tells more than its route is read from a scope"
-                body, principal = await self._signed_body(scope, caller)
-            else:
-                principal = auth.known(headers) or await auth.identify(headers)
-                body = body_at_once(caller, self._body_limit)
-                if body is None:
-                    body = await read_body(caller, self._body_limit)
-            caller.cancel_if_left()
-            exchange = Exchange(
-                request_id,
-                found.dialect,
-                body,
-                headers,
-                principal,
-                clock.monotonic_s(),
-                b"x-wye-strict" in headers and wants_strict(headers),
-                found.answer_dialect,
-                found.detect,
-                found.model,
-                found.stream,
-            )
-            if b"x-wye-trace" in headers and wants_trace(headers):
-                exchange.trace = []
+            if exchange is None:
+                if found.signed:
+                    assert scope is not None, "a path that tells more than its route is read from a scope"
+                    body, principal = await self._signed_body(scope, caller)
+                else:
+                    principal = auth.known(headers) or await auth.identify(headers)
+                    body = body_at_once(caller, self._body_limit)
+                    if body is None:
+                        body = await read_body(caller, self._body_limit)
+                caller.cancel_if_left()
+                exchange = _exchange(request_id, found, body, headers, principal)
             if found.operation == "count_tokens":
                 await self._count(exchange, caller)
                 return
-            if found.embeddings is not None:
+            if underway is not None:
+                said = await self.pipeline.go_on(underway)
+            elif found.embeddings is not None:
                 said = await self.pipeline.embed(exchange, found.embeddings)
             else:
                 said = await self.pipeline.chat(exchange)
             if type(said) is Whole:
-                await _answer_whole(exchange, said.body, caller)
+                await caller.answer(200, *_whole(exchange, said.body))
             else:
                 begun = True
                 await self._stream(exchange, said, caller)
@@ -187,7 +200,7 @@ class App:
         tokens, exact = await self.pipeline.count_tokens(exchange)
         if not exact:
             exchange.losses.add("input_tokens", "estimated: this model's tokenizer is not at hand", "info")
-        await _answer_whole(exchange, encode(exchange.dialect.encode_count(tokens)), caller)
+        await caller.answer(200, *_whole(exchange, encode(exchange.dialect.encode_count(tokens))))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -202,16 +215,90 @@ class App:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+class Passing:
+    """Serves a caller whose request is sent on, without a task: see `gateway.straight`.
+
+    What is no plain answer goes on in a task, and so does what ends before its answer has come.
+    """
+
+    __slots__ = ("_app", "_asked", "_caller", "_over", "_sent", "_underway", "_waited")
+
+    def __init__(self, app: App, caller: DirectCaller, asked: Asked, underway: Underway, sent: Sent) -> None:
+        self._app = app
+        self._caller = caller
+        self._asked = asked
+        self._underway = underway
+        self._sent = sent
+        self._waited = False
+        self._over = False
+        sent.tell(self._heard)
+
+    def _heard(self, sent: Sent) -> None:
+        try:
+            exchange = self._underway.exchange
+            said = self._app.pipeline.straight.answer(exchange, sent)
+            if said is not None:
+                self._over = True
+                self._caller.answer_at_once(200, *_whole(exchange, said.body))
+                self._caller.over(None)
+            elif not self._waited and sent.wait(self._underway.body_s):  # it often comes a moment after the head
+                self._waited = True
+                sent.tell(self._heard)
+            else:
+                self._go_on()
+        except Exception as error:  # the last edge: nobody above would tell
+            self._over = True
+            self._caller.over(error)
+
+    def _go_on(self) -> Serving:
+        self._over = True
+        underway = self._underway
+        return self._caller.serve(
+            self._app.serve(self._caller, self._asked, exchange=underway.exchange, underway=underway)
+        )
+
+    def cancel(self, msg: object = None) -> bool:
+        if self._over:
+            return False
+        # Whoever cancels may be a task, within which no other one can begin.
+        asyncio.get_running_loop().call_soon(self._cancel)
+        return True
+
+    def _cancel(self) -> None:
+        if not self._over:
+            self._go_on().cancel()
+
+
 def _plain_path(scope: Scope) -> str:
     """The path as the table of routes has it: without the prefix of a mount, without a slash at its end."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", "")).rstrip("/") or "/"
 
 
-def _answer_whole(exchange: Exchange, body: bytes, caller: Caller) -> Awaitable[None]:
+def _exchange(request_id: str, found: Asked, body: bytes, headers: HeaderMap, principal: str) -> Exchange:
+    exchange = Exchange(
+        request_id,
+        found.dialect,
+        body,
+        headers,
+        principal,
+        clock.monotonic_s(),
+        b"x-wye-strict" in headers and wants_strict(headers),
+        found.answer_dialect,
+        found.detect,
+        found.model,
+        found.stream,
+    )
+    if b"x-wye-trace" in headers and wants_trace(headers):
+        exchange.trace = []
+    return exchange
+
+
+def _whole(exchange: Exchange, body: bytes) -> tuple[bytes, bytes]:
+    """The header lines and the body of a whole answer."""
     if b"x-wye-loss" in exchange.headers and wants_losses_in_body(exchange.headers):
         body = with_losses(body, exchange.losses)
-    return caller.answer(200, _lines(exchange, JSON_LINE), body)
+    return _lines(exchange, JSON_LINE), body
 
 
 def _lines(exchange: Exchange, first: bytes) -> bytes:

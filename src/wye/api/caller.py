@@ -58,9 +58,35 @@ class Caller(Protocol):
         ...
 
 
-Direct = Callable[[Caller, bytes, bytes], Coroutine[Any, Any, None] | None]
-"""What an application that has a method `direct` makes of a caller, its method and its target (path and query): what
-serves it, or None when that takes ASGI's words."""
+class DirectCaller(Caller, Protocol):
+    """One that a server of our own serves, which needs no task."""
+
+    def serve(self, work: Coroutine[Any, Any, None]) -> Serving:
+        """Go on with a coroutine, in a task that begins at once."""
+        ...
+
+    def served_by(self, serving: Serving) -> None:
+        """From now on this serves it; it calls `over` at its end."""
+        ...
+
+    def answer_at_once(self, status: int, lines: bytes, body: bytes) -> None:
+        """The same as `answer`."""
+        ...
+
+    def over(self, error: BaseException | None) -> None:
+        """Nobody serves it any more; `error` is what that one raised."""
+        ...
+
+
+class Serving(Protocol):
+    """What serves a caller, without a task."""
+
+    def cancel(self, msg: object = None) -> bool: ...
+
+
+Direct = Callable[[DirectCaller, bytes, bytes], bool]
+"""What an application that has a method `direct` makes of a caller, its method and its target (path and query): whether
+it serves it. False when that takes ASGI's words."""
 
 
 def caller_of(scope: Scope, receive: Receive, send: Send) -> Caller:

@@ -17,7 +17,7 @@ from wye.gateway.policy.limits import Reservation
 from wye.kernel.errors import BadRequest, WyeError
 from wye.kernel.json import JsonObject, Raw, decode_body
 from wye.ports.telemetry import Attempt
-from wye.ports.transport import HeaderMap
+from wye.ports.transport import HeaderMap, Sent
 
 
 class Exchange(msgspec.Struct):
@@ -56,6 +56,8 @@ class Exchange(msgspec.Struct):
     serving: Deployment | None = None
     """Whose answer goes to the caller."""
     attempts: int = 0
+    sent: Sent | None = None
+    """What its first attempt has sent already, until somebody goes on with it."""
     operation: str = "chat"
     """Or `embeddings`."""
     asked_s: float = 0.0

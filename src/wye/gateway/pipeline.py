@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from wye.canon.seal import has_seals
 from wye.dialects.dialect import EmbeddingDialect, demand_whole
 from wye.gateway.cache.cache import AnswerCache
 from wye.gateway.cache.control import CacheControl, take_control
@@ -27,13 +26,14 @@ from wye.gateway.policy.conversations import Conversations
 from wye.gateway.policy.remembered import Turn
 from wye.gateway.policy.searched import searched
 from wye.gateway.relay.continuation import continuing
-from wye.gateway.relay.passthrough import pass_through
+from wye.gateway.relay.passthrough import pass_through, passes
 from wye.gateway.relay.peek import model_of, peek, stream_of, take_orchestration
 from wye.gateway.relay.several import translate_several
 from wye.gateway.relay.translate import translate
 from wye.gateway.routing.retry import Retry
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
+from wye.gateway.straight import CACHE, ORCHESTRATION, Straight, Underway, answered, begin, speaks_to_wye
 from wye.kernel import clock
 from wye.kernel.errors import BadRequest, CapacityError, NotFound, UpstreamError
 from wye.kernel.json import Raw, decode_body, encode
@@ -44,11 +44,6 @@ from wye.ports.inference import Panel
 from wye.ports.state import State
 
 Answer = TypeVar("Answer", Whole, Whole | Stream)
-
-_ORCHESTRATION = frozenset({"orchestration_mode", "task_type"})
-_CACHE = frozenset({"cache", "extra_body"})
-_TO_WYE = _ORCHESTRATION | _CACHE | {remembered.MEMBER, attached.MEMBER}
-"""Members by which a caller may speak to Wye, beside its dialect. Most say none, and are asked but once."""
 
 
 class Pipeline:
@@ -78,6 +73,7 @@ class Pipeline:
         self.conversations = conversations
         self.router = router
         self.settlement = settlement
+        self.straight = Straight(auth, router, settlement, default_model, citing)
         self._default_model = default_model
         self._files = files
         self._cost = cost
@@ -90,12 +86,12 @@ class Pipeline:
 
         A stream that is returned has its first content; give it to `finish` when it is over, however it ended.
         """
-        members = exchange.members = peek(exchange.body)
+        members = exchange.members = exchange.members or peek(exchange.body)
         if exchange.detect is not None:
             detected = exchange.detect(members)
             if detected is not exchange.dialect:
                 exchange.dialect = detected
-        to_wye = not _TO_WYE.isdisjoint(members) or remembered.HEADER in exchange.headers
+        to_wye = speaks_to_wye(exchange)
         panel = control = turn = None
         if to_wye:
             panel, control = self._take(exchange, members)
@@ -154,9 +150,9 @@ class Pipeline:
     def _take(self, exchange: Exchange, members: dict[str, Raw]) -> tuple[Panel | None, CacheControl | None]:
         """What a caller says to Wye of who is to answer, and of the cache, taken out of the body. Raises BadRequest."""
         panel = control = None
-        if not _ORCHESTRATION.isdisjoint(members):
+        if not ORCHESTRATION.isdisjoint(members):
             panel = self._panel(exchange, members)
-        if not _CACHE.isdisjoint(members):
+        if not CACHE.isdisjoint(members):
             control = take_control(members)
             exchange.body = encode(members)
         return panel, control
@@ -209,6 +205,19 @@ class Pipeline:
         if route.cache is None:
             return self._first(exchange, route)
         return self.cache.answer(exchange, route, route.cache, control)
+
+    async def go_on(self, underway: Underway) -> Whole | Stream:
+        """Answer a request that `straight` has begun, whatever it turned out to be. As `chat`."""
+        exchange = underway.exchange
+        answer: Whole | Stream | None = None
+        try:
+            answer = await self._begin(exchange, underway.route, self._attempt, underway.plan)
+            return answer
+        finally:
+            if answer is None:
+                self.settlement.end(exchange, None, failed=True)
+            elif isinstance(answer, Whole):
+                self.settlement.end(exchange, answer.usage, failed=False)
 
     def finish(self, exchange: Exchange, stream: Stream) -> None:
         """Let the upstream go and settle with what was seen: at the end, after an error, when the caller has left."""
@@ -278,11 +287,16 @@ class Pipeline:
         return self._begin(exchange, route, self._attempt)
 
     async def _begin(
-        self, exchange: Exchange, route: Route, attempt: Callable[[Exchange, Deployment], Awaitable[Answer]]
+        self,
+        exchange: Exchange,
+        route: Route,
+        attempt: Callable[[Exchange, Deployment], Awaitable[Answer]],
+        plan: list[Deployment] | None = None,
     ) -> Answer:
-        """The first answer that begins well. Raises the last failure."""
+        """The first answer that begins well, of those who are planned. Raises the last failure."""
         started_s = clock.monotonic_s()
-        plan = route.plan(started_s, len(exchange.body) // 4)
+        if plan is None:
+            plan = route.plan(started_s, len(exchange.body) // 4)
         everybody = plan is route.deployments or len(plan) == len(route.deployments)
         if exchange.trace is not None or not everybody:
             exchange.note(f"plan {', '.join(d.id for d in plan)}")
@@ -291,11 +305,10 @@ class Pipeline:
         deployment = plan[0]
         retry: Retry | None = None
         while True:
-            exchange.attempts += 1
-            exchange.deployment = deployment
-            exchange.asked_s = started_s
-            health = deployment.health
-            health.begin(started_s)
+            if exchange.sent is None:
+                begin(exchange, deployment, started_s)
+            else:  # it is begun
+                started_s = exchange.asked_s
             answer: Answer | None = None
             wait_s = 0.0
             try:
@@ -309,11 +322,9 @@ class Pipeline:
                 deployment = retry.deployment
             finally:
                 if answer is None:
-                    health.end()
+                    deployment.health.end()
             if answer is not None:
-                exchange.serving = deployment
-                exchange.first_s = latency_s = clock.monotonic_s() - started_s
-                health.answered(latency_s, started_s + latency_s)
+                latency_s = answered(exchange, deployment)
                 if exchange.trace is not None:
                     exchange.note(f"{deployment.id} began to answer after {latency_s:.3f} s")
                 return answer
@@ -323,11 +334,9 @@ class Pipeline:
             started_s = clock.monotonic_s()
 
     def _attempt(self, exchange: Exchange, deployment: Deployment) -> Awaitable[Whole | Stream]:
+        if passes(exchange, deployment):
+            return pass_through(exchange, deployment)
         upstream = deployment.speaks(exchange.dialect)
-        if upstream is exchange.dialect and deployment.provider.passthrough and exchange.listener is None:
-            answers_so = exchange.answer_dialect is None or exchange.answer_dialect is upstream
-            if answers_so and not has_seals(exchange.body):
-                return pass_through(exchange, deployment)
         if exchange.dialect.split is not None and exchange.listener is None:
             bodies = exchange.dialect.split(decode_body(exchange.body))
             if len(bodies) > 1:

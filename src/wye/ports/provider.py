@@ -12,7 +12,7 @@ from wye.canon.events import Rewrite
 from wye.canon.loss import Losses
 from wye.canon.request import ChatRequest
 from wye.dialects.dialect import Dialect, EmbeddingDialect, Quirks
-from wye.ports.transport import Clocks, HeaderMap, Reply
+from wye.ports.transport import Clocks, HeaderMap, Reply, Sent
 
 Operation = Literal["chat", "count_tokens", "embed", "show_response", "cancel_response", "delete_response"]
 
@@ -21,7 +21,7 @@ NORMAL = 2
 _NOTHING: HeaderMap = MappingProxyType({})
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
+class Call(msgspec.Struct, gc=False):
     """One request to an upstream, in its own words."""
 
     dialect: str
@@ -37,6 +37,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """Where calls wait for one another: 3 before 2 before 1."""
     caller: HeaderMap = _NOTHING
     """The caller's own headers when it speaks the same dialect, else those in which this one says what it asks."""
+    sent: Sent | None = None
+    """What `call_at_once` gave for the same call."""
 
 
 class Adapted(msgspec.Struct):
@@ -79,6 +81,10 @@ class Provider(Protocol):
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         """Change what this provider needs changed beyond its dialect. Not called when the bytes pass through."""
+        ...
+
+    def call_at_once(self, call: Call) -> Sent | None:
+        """Send one request where nothing must be waited for; None where something must, and then nothing is sent."""
         ...
 
     def call(self, call: Call) -> Awaitable[Reply]:

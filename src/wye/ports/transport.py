@@ -6,7 +6,7 @@ byte of an answer came, and closes a connection whose answer was not read to its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -99,7 +99,35 @@ class Reply(Protocol):
         ...
 
 
+class Sent(Protocol):
+    """A request on its way, and what has come of its answer, for one who is told of it and does not wait in a task."""
+
+    status: int
+    """0 until the head has come."""
+
+    @property
+    def headers(self) -> HeaderMap: ...
+
+    def tell(self, told: Callable[[Sent], object]) -> None:
+        """Call `told`, once, when the head or more of the body has come, the end, or an error."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """The head has come: more must come within `timeout_s`, or an error does. False where no more will come."""
+        ...
+
+    def body_at_once(self, limit: int) -> bytes | None:
+        """The whole body where all of it has come, plain, and within `limit`. Nothing is taken by it."""
+        ...
+
+
 class Transport(Protocol):
+    def send_at_once(
+        self, origin: Origin, method: bytes, target: bytes, headers: bytes, body: bytes, clocks: Clocks
+    ) -> Sent | None:
+        """`send` over a connection that is kept; None where there is none, and then nothing is sent."""
+        ...
+
     async def send(
         self,
         origin: Origin,
@@ -108,12 +136,13 @@ class Transport(Protocol):
         headers: bytes,
         body: bytes,
         clocks: Clocks,
+        sent: Sent | None = None,
     ) -> Reply:
         """Send one request and wait for the head of its answer.
 
         `target` is the path with the query. `headers` are ready lines, each ended by CRLF (`b"accept: */*\\r\\n"`),
         without host, content-length and connection, which the driver adds. Redirects are not followed. Cancelling the
-        caller ends the connection.
+        caller ends the connection. What `send_at_once` has `sent` with the same arguments is gone on with.
 
         Raises ConnectFailed, ClockExpired (`connect_s`, `headers_s`), StreamCut (reset before headers), BadAnswer.
         """

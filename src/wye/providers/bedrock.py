@@ -22,7 +22,7 @@ from wye.kernel.errors import NoDeployment, UpstreamRefused
 from wye.kernel.json import decode_answer, encode
 from wye.kernel.sigv4 import sign
 from wye.ports.provider import Adapted, Call
-from wye.ports.transport import Clocks, Origin, Reply, Transport
+from wye.ports.transport import Clocks, Origin, Reply, Sent, Transport
 from wye.providers.aws import AwsCredentials
 from wye.providers.endpoint import header_line, read_address
 from wye.providers.rows import ROWS
@@ -132,6 +132,9 @@ class BedrockProvider:
 
     async def adapt(self, request: ChatRequest, losses: Losses) -> Adapted:
         return Adapted(request)
+
+    def call_at_once(self, call: Call) -> Sent | None:
+        return None  # whose keys sign it must be asked for
 
     async def call(self, call: Call) -> Reply:
         """Also raises what `BedrockRuntime.authorize` raises; UpstreamRefused for what Bedrock does not allow."""

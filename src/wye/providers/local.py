@@ -23,7 +23,7 @@ from wye.kernel.errors import BadAnswer, BadRequest, ConnectFailed, StreamCut, U
 from wye.kernel.json import JsonError, JsonObject, as_list, as_object, decode, encode, encode_text, split_object
 from wye.ports.engine import Address, QueuedEngine
 from wye.ports.provider import NORMAL, Adapted, Call, Operation
-from wye.ports.transport import Clocks, Reply, Transport
+from wye.ports.transport import Clocks, Reply, Sent, Transport
 from wye.providers.forced_tools import ForcedTools, forced_schema, instruction
 from wye.providers.held_reply import HeldReply
 from wye.providers.local_embeddings import LocalEmbeddings
@@ -128,6 +128,9 @@ class LocalProvider:
 
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return self._embeddings.dialect if self._embeddings is not None and self._embeddings.knows(model) else None
+
+    def call_at_once(self, call: Call) -> Sent | None:
+        return None  # it waits for its turn
 
     async def call(self, call: Call) -> Reply:
         """An answer holds a slot of its model until it is closed.

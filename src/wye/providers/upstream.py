@@ -14,7 +14,7 @@ from wye.kernel.errors import ConfigError, NoDeployment
 from wye.kernel.json import JsonError, as_object, decode, encode
 from wye.kernel.secret import Secret
 from wye.ports.provider import Adapted, Call, Operation
-from wye.ports.transport import Clocks, HeaderMap, Reply, Transport
+from wye.ports.transport import Clocks, HeaderMap, Reply, Sent, Transport
 from wye.providers.endpoint import header_line, read_address
 from wye.providers.rows import Row
 
@@ -125,16 +125,21 @@ class UpstreamProvider:
     def embeds(self, model: str) -> EmbeddingDialect | None:
         return OPENAI_EMBEDDINGS if self._row.embeddings else None
 
+    def call_at_once(self, call: Call) -> Sent | None:
+        if self.missing_key:
+            return None
+        lines, target = self._lines_of(call), self._target(call)
+        return self._transport.send_at_once(
+            self.origin, _METHODS[call.operation], target, lines, call.body, call.clocks
+        )
+
     def call(self, call: Call) -> Awaitable[Reply]:
         if self.missing_key:
             raise NoDeployment(
                 f"Provider '{self.name}' has no API key: set {self._row.key_env}, or providers.{self.name}.api_key"
             )
-        lines = self._all_lines
-        if not call.caller.keys().isdisjoint(self._forwarded):
-            lines = self._lines + self._forward(call.caller)
-        target = self._target(call)
-        return self._transport.send(self.origin, _METHODS[call.operation], target, lines, call.body, call.clocks)
+        method, target, lines = _METHODS[call.operation], self._target(call), self._lines_of(call)
+        return self._transport.send(self.origin, method, target, lines, call.body, call.clocks, call.sent)
 
     async def count_tokens(self, model: str, request: ChatRequest) -> int | None:
         counting = [self._dialects[name] for name in self._row.dialects if name in _COUNTED]
@@ -161,6 +166,11 @@ class UpstreamProvider:
         except JsonError:
             return None
         return tokens if isinstance(tokens, int) else None
+
+    def _lines_of(self, call: Call) -> bytes:
+        if call.caller.keys().isdisjoint(self._forwarded):
+            return self._all_lines
+        return self._lines + self._forward(call.caller)
 
     def _target(self, call: Call) -> bytes:
         target = self._targets[call.operation][call.dialect]

@@ -18,7 +18,7 @@ from wye.dialects.registry import DIALECTS
 from wye.kernel.errors import ConfigError, NoDeployment, UpstreamRefused
 from wye.kernel.secret import Secret
 from wye.ports.provider import Call
-from wye.ports.transport import Clocks, Origin
+from wye.ports.transport import Clocks, Origin, Sent
 from wye.providers.rows import ROWS, Row
 from wye.providers.upstream import UpstreamProvider
 
@@ -33,7 +33,14 @@ class Line:
         self.sent: list[tuple[Origin, bytes, bytes, bytes, bytes]] = []
 
     async def send(
-        self, origin: Origin, method: bytes, target: bytes, headers: bytes, body: bytes, clocks: Clocks
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: bytes,
+        body: bytes,
+        clocks: Clocks,
+        sent: Sent | None = None,
     ) -> Reply:
         self.sent.append((origin, method, target, headers, body))
         return self.answer

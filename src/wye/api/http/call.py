@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from wye.api.asgi import Application, Message, Scope
-from wye.api.caller import DIRECT, Direct
+from wye.api.caller import DIRECT, Direct, Serving
 from wye.api.http.eager import EagerTask
 from wye.kernel.chunked import framed
 from wye.ports.transport import HeaderMap
@@ -52,6 +52,7 @@ class Call:
         "_changed",
         "_chunked",
         "_head",
+        "_loop",
         "_owed_bytes",
         "_received",
         "_running",
@@ -62,8 +63,8 @@ class Call:
         "keep_alive",
         "left",
         "method",
+        "serving",
         "target",
-        "task",
         "unread_bytes",
         "version",
         "whole",
@@ -88,10 +89,10 @@ class Call:
         self.headers = headers
         self.keep_alive = keep_alive
         """Whether another request may follow on the connection."""
-        self.task: asyncio.Task[None] | EagerTask | None = None
-        """Serves it, once it is its turn."""
+        self.serving: asyncio.Task[None] | EagerTask | Serving | None = None
+        """What does, once it is its turn."""
         self._running: set[Any] | None = None
-        """Knows the task as long as it runs."""
+        """Knows what serves it as long as that does."""
         self.left = False
         self.whole = body is not None
         """Whether the request's body has come to its end."""
@@ -109,6 +110,7 @@ class Call:
         self._owed_bytes = 0
         self._head = b""
         """Said, but not yet written."""
+        self._loop: asyncio.AbstractEventLoop
         self._changed: asyncio.Event | None = None
         """Set when one who waits should look again."""
         self._body = [body] if body else []
@@ -117,15 +119,28 @@ class Call:
     def start(
         self, application: Application, direct: Direct | None, running: set[Any], loop: asyncio.AbstractEventLoop
     ) -> None:
-        work = direct(self, self.method, self.target) if direct is not None else None
+        self._loop = loop
         self._running = running
-        if work is None:
-            self.task = task = loop.create_task(self._run(application))
-            running.add(task)
-        else:
-            self.task = task = EagerTask(work, loop, self._over)
-            running.add(task)
-            task.start()
+        try:
+            if direct is not None and direct(self, self.method, self.target):
+                return
+        except Exception as error:  # the last edge, as below
+            self.over(error)
+            return
+        self.serving = task = loop.create_task(self._run(application))
+        running.add(task)
+
+    def serve(self, work: Coroutine[Any, Any, None]) -> EagerTask:
+        task = EagerTask(work, self._loop, self.over)
+        self.served_by(task)
+        task.start()
+        return task
+
+    def served_by(self, serving: EagerTask | Serving) -> None:
+        assert self._running is not None, "it is started"
+        self._running.discard(self.serving)
+        self._running.add(serving)
+        self.serving = serving
 
     async def _run(self, application: Application) -> None:
         scope = self._carrier.scope(self)
@@ -133,24 +148,24 @@ class Call:
         try:
             await application(scope, self.receive, self.send)
         except asyncio.CancelledError as error:
-            self._over(error)
+            self.over(error)
             raise
         except Exception as error:  # the last edge: nobody above would tell
-            self._over(error)
+            self.over(error)
         else:
-            self._over(None)
+            self.over(None)
         finally:
             # Circles would outlive the request, until a collector comes for them.
             scope.pop("extensions", None)
 
-    def _over(self, error: BaseException | None) -> None:
+    def over(self, error: BaseException | None) -> None:
         if not self.ended:
             self._give_up(error)
         elif error is not None and not isinstance(error, asyncio.CancelledError):
             self._complain(error)
         if self._running is not None:
-            self._running.discard(self.task)
-        self.task = None
+            self._running.discard(self.serving)
+        self.serving = None
 
     def _give_up(self, error: BaseException | None) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -206,8 +221,8 @@ class Call:
         if not self.ended:
             self.left = True
             self._wake()
-            if self._cancels and self.task is not None:
-                self.task.cancel()
+            if self._cancels and self.serving is not None:
+                self.serving.cancel()
 
     # What the application asks for and says.
 
@@ -235,8 +250,8 @@ class Call:
 
     def cancel_if_left(self) -> None:
         self._cancels = True
-        if self.left and self.task is not None:
-            self.task.cancel()
+        if self.left and self.serving is not None:
+            self.serving.cancel()
 
     def begin(self, status: int, lines: bytes, length: int | None) -> None:
         if not self.left:
@@ -303,6 +318,9 @@ class Call:
         self._carrier.transport.write(data)
 
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        self.answer_at_once(status, lines, body)
+
+    def answer_at_once(self, status: int, lines: bytes, body: bytes) -> None:
         if self.left:
             return
         self.begun = self.ended = True

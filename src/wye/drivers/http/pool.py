@@ -8,6 +8,7 @@ from collections import deque
 import msgspec
 
 from wye.drivers.http.connection import Connection
+from wye.drivers.http.reply import Carrier
 from wye.drivers.http.route import Route
 from wye.kernel.errors import ClockExpired, ConnectFailed, StreamCut
 
@@ -30,7 +31,7 @@ class Pool:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._places = 0
-        self._members: set[Connection] = set()
+        self._members: set[Carrier] = set()
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -66,7 +67,7 @@ class Pool:
         except TimeoutError:
             raise ClockExpired("connect_s", connect_s) from None
 
-    async def replace(self, lost: Connection, connect_s: float) -> Connection:
+    async def replace(self, lost: Carrier, connect_s: float) -> Connection:
         """A new connection in the place of one that raised KeptConnectionLost. Raises as `connect`."""
         self._members.discard(lost)
         try:

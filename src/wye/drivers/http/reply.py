@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 from wye.drivers.http.wakeup import Wakeup
 from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
-from wye.ports.transport import HeaderMap, Reply, Sink
+from wye.ports.transport import HeaderMap, Reply, Sent, Sink
 
 
 class Carrier(Protocol):
@@ -30,8 +30,8 @@ class HttpReply(Wakeup):
     """One answer; see the port. To await it is to wait until it has a head; it is given back, or its error raised."""
 
     __slots__ = (
-        "_carrier",
         "bodiless",
+        "carrier",
         "complete",
         "enough",
         "error",
@@ -45,7 +45,7 @@ class HttpReply(Wakeup):
 
     def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop, bodiless: bool) -> None:
         Wakeup.__init__(self, loop)  # one is made for each call, and `super()` costs as much as a call
-        self._carrier = carrier
+        self.carrier = carrier
         self.bodiless = bodiless
         self.status = 0
         """0 until the head has come to its end."""
@@ -68,16 +68,43 @@ class HttpReply(Wakeup):
             yield self
             self.result()
         except asyncio.CancelledError:
-            self._carrier.leave(self)
+            self.carrier.leave(self)
             raise
         if self.error is not None and not self.status:
             raise self.error
         return self
 
+    async def head(self) -> HttpReply:
+        """The same for one that something may have come of already."""
+        if not self.status and self.error is None:
+            return await self
+        if self.error is not None and not self.status:
+            raise self.error
+        return self
+
+    # What one asks who does not wait in a task; see the port.
+
+    def tell(self, told: Callable[[Sent], object]) -> None:
+        self._resume = told
+        self._context = None
+
+    def wait(self, timeout_s: float) -> bool:
+        if self.complete or self.error is not None or not self.status:
+            return False
+        self.carrier.wait(timeout_s, "gap_s")
+        return True
+
+    def body_at_once(self, limit: int) -> bytes | None:
+        if not self.complete or b"content-encoding" in self.headers:
+            return None
+        unread = self.unread
+        body = unread[0] if len(unread) == 1 else b"".join(unread)
+        return body if len(body) <= limit else None
+
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
         if not self.unread:
             if not self.complete and self.error is None:
-                self._carrier.wait(timeout_s, clock)
+                self.carrier.wait(timeout_s, clock)
                 await self
             if not self.unread:
                 if self.error is not None:
@@ -91,7 +118,7 @@ class HttpReply(Wakeup):
         data = unread[0] if len(unread) == 1 else b"".join(unread)
         unread.clear()
         if not self.complete:
-            self._carrier.drained()
+            self.carrier.drained()
         return data
 
     async def pour(self, sink: Sink, clock: str) -> bool:
@@ -103,7 +130,7 @@ class HttpReply(Wakeup):
             if self.error is not None:
                 raise self.error
             self.sink = sink
-            self._carrier.wait(sink.deadline_s - monotonic_s(), clock)
+            self.carrier.wait(sink.deadline_s - monotonic_s(), clock)
             try:
                 await self
             finally:
@@ -145,7 +172,7 @@ class HttpReply(Wakeup):
     def close(self) -> None:
         self.unread.clear()
         if not self.complete and self.error is None:
-            self._carrier.end(StreamCut("The answer was closed before it was read to its end"))
+            self.carrier.end(StreamCut("The answer was closed before it was read to its end"))
 
     @property
     def ends_with_connection(self) -> bool:

@@ -12,10 +12,11 @@ from wye.drivers.http.connection import KeptConnectionLost
 from wye.drivers.http.decoding import decoded
 from wye.drivers.http.pool import Limits, Pool
 from wye.drivers.http.proxy import Proxies
+from wye.drivers.http.reply import HttpReply
 from wye.drivers.http.route import Route
 from wye.drivers.http.tls import client_context
 from wye.kernel.errors import ConnectFailed
-from wye.ports.transport import Clocks, Origin, Reply
+from wye.ports.transport import Clocks, Origin, Reply, Sent
 
 # Origins come from the configuration and from local engines' sockets, which change at each start: beyond this many
 # pools, those without a connection are dropped.
@@ -56,18 +57,39 @@ class HttpTransport:
         if ca_file is not None:
             _ = self._tls  # a CA file that cannot be read is the operator's to know now, not at the first call
 
-    async def send(
+    def send_at_once(
         self, origin: Origin, method: bytes, target: bytes, headers: bytes, body: bytes, clocks: Clocks
+    ) -> HttpReply | None:
+        pool = self._pools.get(origin)
+        if pool is None or (connection := pool.take()) is None:
+            return None
+        head = pool.route.head(method, target, headers, body)
+        return connection.exchange(head, body, method == b"HEAD", clocks.headers_s)
+
+    async def send(
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: bytes,
+        body: bytes,
+        clocks: Clocks,
+        sent: Sent | None = None,
     ) -> Reply:
         """See the port. Also raises BadRequest for a target that is empty or holds a blank."""
         pool = self._pools.get(origin) or self._open_pool(origin)
         head = pool.route.head(method, target, headers, body)
         bodiless = method == b"HEAD"
-        connection = pool.take() or await pool.connect(clocks.connect_s)
+        if sent is None:
+            connection = pool.take() or await pool.connect(clocks.connect_s)
+            begun = connection.exchange(head, body, bodiless, clocks.headers_s)
+        else:
+            assert isinstance(sent, HttpReply), "it was sent here"
+            begun = sent
         try:
-            reply = await connection.exchange(head, body, bodiless, clocks.headers_s)
+            reply = await (begun if sent is None else begun.head())
         except KeptConnectionLost:
-            connection = await pool.replace(connection, clocks.connect_s)
+            connection = await pool.replace(begun.carrier, clocks.connect_s)
             reply = await connection.exchange(head, body, bodiless, clocks.headers_s)
         return decoded(reply)
 

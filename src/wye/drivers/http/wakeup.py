@@ -22,7 +22,8 @@ class Wakeup:
         self._asyncio_future_blocking = False
         self._resume: Callable[[Any], object] | None = None
         """Lets the waiter go on. None while nobody waits."""
-        self._context: Context
+        self._context: Context | None = None
+        """That of a task; None for a function that is only to be called."""
         self._cancelled = False
 
     @property
@@ -31,12 +32,16 @@ class Wakeup:
 
     def wake(self) -> None:
         resume = self._resume
-        if resume is not None:
-            self._resume = None
-            if asyncio.current_task(self._loop) is None:
-                self._context.run(resume, self)
-            else:  # a task cannot go on within another one
-                self._loop.call_soon(resume, self, context=self._context)
+        if resume is None:
+            return
+        self._resume = None
+        context = self._context
+        if context is None:
+            resume(self)
+        elif asyncio.current_task(self._loop) is None:
+            context.run(resume, self)
+        else:  # a task cannot go on within another one
+            self._loop.call_soon(resume, self, context=context)
 
     # What a task calls.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wye.canon.events import End, Failure, Finish
+from wye.canon.seal import has_seals
 from wye.dialects.dialect import SSE, Dialect
 from wye.dialects.text_shape import TextShape
 from wye.gateway.deployment import Deployment
@@ -13,12 +14,46 @@ from wye.kernel import clock
 from wye.kernel.errors import StreamCut, WyeError
 from wye.kernel.json import demand_utf8, encode
 from wye.ports.provider import Call
-from wye.ports.transport import Clocks, Reply
+from wye.ports.transport import Clocks, HeaderMap, Reply
+
+
+def passes(exchange: Exchange, deployment: Deployment) -> bool:
+    """Whether a request goes to this deployment, and its answer to the caller, as the bytes they are."""
+    dialect = exchange.dialect
+    if deployment.speaks(dialect) is not dialect or not deployment.provider.passthrough:
+        return False
+    if exchange.listener is not None or (exchange.answer_dialect or dialect) is not dialect:
+        return False
+    return not has_seals(exchange.body)
 
 
 async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | Whole:
     """One attempt. Raises WyeError; a stream that is returned has its first content."""
-    provider = deployment.provider
+    dialect, clocks = exchange.dialect, deployment.clocks
+    call, hide_usage = call_of(exchange, deployment)
+    if exchange.sent is not None:
+        call.sent, exchange.sent = exchange.sent, None
+    reply = await deployment.provider.call(call)
+    if not reply.headers.keys().isdisjoint(BESIDE_ANSWERS):
+        heard(exchange, deployment, reply.headers)
+    try:
+        if reply.status >= 400:
+            await raise_refusal(reply, dialect)
+        if exchange.stream:
+            pass_on(exchange, reply.headers)
+            stream = PassthroughStream(reply, clocks, dialect, exchange.request_id, hide_usage)
+            await stream.open()
+            return stream
+        body = await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s)
+        reply.close()
+        return whole(exchange, reply.headers, body)
+    except BaseException:
+        reply.close()
+        raise
+
+
+def call_of(exchange: Exchange, deployment: Deployment) -> tuple[Call, bool]:
+    """What to ask, and whether usage that nobody asked for is to be kept from the caller."""
     dialect = exchange.dialect
     hide_usage = False
     if dialect.model_in_path:
@@ -26,35 +61,33 @@ async def pass_through(exchange: Exchange, deployment: Deployment) -> Stream | W
     else:
         members = exchange.members.copy()
         members["model"] = deployment.model_json
-        if exchange.stream and dialect.tap.ask_usage is not None and provider.quirks.stream_usage:
+        if exchange.stream and dialect.tap.ask_usage is not None and deployment.provider.quirks.stream_usage:
             hide_usage = dialect.tap.ask_usage(members)
         body = encode(members)
-    streamed, headers, clocks = bool(exchange.stream), exchange.headers, deployment.clocks
-    reply = await provider.call(Call(dialect.name, deployment.model, body, streamed, clocks=clocks, caller=headers))
-    if not reply.headers.keys().isdisjoint(BESIDE_ANSWERS):
-        heard(exchange, deployment, reply.headers)
-    try:
-        if reply.status >= 400:
-            await raise_refusal(reply, dialect)
-        codec = dialect.headers
-        if codec is not None and codec.passed_on is not None:
-            told, passed_on = reply.headers.items(), codec.passed_on
-            exchange.answer_headers = {name: value for name, value in told if name.startswith(passed_on)}
-        if streamed:
-            stream = PassthroughStream(reply, clocks, dialect, exchange.request_id, hide_usage)
-            await stream.open()
-            return stream
-        body = await reply.read_all(MAX_ANSWER_BYTES, clocks.headers_s)
-        reply.close()
-        demand_utf8(body)  # the tap looks into few members
-        usage = dialect.tap.usage_of(body)
-        if usage is None and codec is not None and codec.decode_answer is not None:
-            start = codec.decode_answer(reply.headers)
+    streamed, clocks = bool(exchange.stream), deployment.clocks
+    call = Call(dialect.name, deployment.model, body, streamed, clocks=clocks, caller=exchange.headers)
+    return call, hide_usage
+
+
+def whole(exchange: Exchange, headers: HeaderMap, body: bytes) -> Whole:
+    """An upstream's whole answer as the caller's. Raises BadAnswer, and then nothing is noted."""
+    demand_utf8(body)  # the tap looks into few members
+    dialect = exchange.dialect
+    usage = dialect.tap.usage_of(body)
+    if (codec := dialect.headers) is not None:
+        pass_on(exchange, headers)
+        if usage is None and codec.decode_answer is not None:
+            start = codec.decode_answer(headers)
             usage = start.usage if start is not None else None
-        return Whole(body, usage)
-    except BaseException:
-        reply.close()
-        raise
+    return Whole(body, usage)
+
+
+def pass_on(exchange: Exchange, headers: HeaderMap) -> None:
+    """Keep what an answer says in its headers for the caller."""
+    codec = exchange.dialect.headers
+    if codec is not None and codec.passed_on is not None:
+        passed_on = codec.passed_on
+        exchange.answer_headers = {name: value for name, value in headers.items() if name.startswith(passed_on)}
 
 
 class PassthroughStream(RelayedStream):

@@ -37,8 +37,9 @@ class Directly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("nobody asked it by ASGI's messages")
 
-    def direct(self, caller: Any, method: bytes, target: bytes) -> Coroutine[Any, Any, None]:
-        return self.serve(caller)
+    def direct(self, caller: Any, method: bytes, target: bytes) -> bool:
+        caller.serve(self.serve(caller))
+        return True
 
 
 @dataclass
