@@ -221,14 +221,13 @@ class Passing:
     What is no plain answer goes on in a task, and so does what ends before its answer has come.
     """
 
-    __slots__ = ("_app", "_asked", "_caller", "_over", "_sent", "_underway", "_waited")
+    __slots__ = ("_app", "_asked", "_caller", "_over", "_underway", "_waited")
 
     def __init__(self, app: App, caller: DirectCaller, asked: Asked, underway: Underway, sent: Sent) -> None:
         self._app = app
         self._caller = caller
         self._asked = asked
         self._underway = underway
-        self._sent = sent
         self._waited = False
         self._over = False
         sent.tell(self._heard)

@@ -58,7 +58,7 @@ class Straight:
         waited for. None where it takes more than that, or is to be refused: then nothing is begun."""
         try:
             members = exchange.members = peek(exchange.body)
-            if "stream" in members and stream_of(members):
+            if exchange.trace is not None or ("stream" in members and stream_of(members)):
                 return None
             if exchange.detect is not None:
                 exchange.dialect = exchange.detect(members)

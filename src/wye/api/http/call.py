@@ -293,11 +293,13 @@ class Call:
                 if self._owed_bytes < 0:
                     raise ValueError("the answer is longer than its content-length")
             if self._head:
-                self._write(data)
+                head, self._head = self._head, b""
+                self._write(head, data)
             else:
                 self._carrier.transport.write(data)
         elif self._head and not self.left:
-            self._write(b"")
+            head, self._head = self._head, b""
+            self._carrier.transport.write(head)
         return self._carrier.writable
 
     @property
@@ -309,13 +311,13 @@ class Call:
             self._carrier.transport.write(chunks)
         return self._carrier.writable
 
-    def _write(self, data: bytes) -> None:
-        head, self._head = self._head, b""
-        if head and len(data) < _JOIN_BELOW_BYTES:
-            data = head + data
-        elif head:
-            self._carrier.transport.write(head)
-        self._carrier.transport.write(data)
+    def _write(self, head: bytes, data: bytes) -> None:
+        transport = self._carrier.transport
+        if len(data) < _JOIN_BELOW_BYTES:
+            transport.write(head + data)
+        else:
+            transport.write(head)
+            transport.write(data)
 
     async def answer(self, status: int, lines: bytes, body: bytes) -> None:
         self.answer_at_once(status, lines, body)
@@ -324,8 +326,11 @@ class Call:
         if self.left:
             return
         self.begun = self.ended = True
-        self._head = self._head_of(status, lines, len(body))
-        self._write(b"" if self._bodiless else body)
+        head = self._head_of(status, lines, len(body))
+        if self._bodiless:
+            self._carrier.transport.write(head)
+        else:
+            self._write(head, body)
         self._leave()
 
     async def drained(self) -> None:
@@ -338,10 +343,11 @@ class Call:
         if self.ended or self.left:
             return
         self.ended = True
+        head, self._head = self._head, b""
         if self._chunked:
-            self._write(b"0\r\n\r\n")
-        elif self._head:
-            self._write(b"")
+            self._write(head, b"0\r\n\r\n")
+        elif head:
+            self._carrier.transport.write(head)
         if self._owed_bytes:
             # A caller that counts must not take the next answer for a part of this one.
             log.error("%s: the answer is shorter than it said", self)

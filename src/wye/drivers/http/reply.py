@@ -57,9 +57,9 @@ class HttpReply(Wakeup):
         self.error: UpstreamError | None = None
         self.sink: Sink | None = None
         """Takes what comes, while somebody pours."""
-        self.enough = False
+        self.enough: bool
         """Whether it took a piece and wants no more for now."""
-        self.refusal: UpstreamError | None = None
+        self.refusal: UpstreamError | None
         """What the sink raised."""
 
     def __await__(self) -> Generator[HttpReply, None, HttpReply]:
@@ -122,6 +122,8 @@ class HttpReply(Wakeup):
         return data
 
     async def pour(self, sink: Sink, clock: str) -> bool:
+        self.enough = False
+        self.refusal = None
         while True:
             if self.unread and not sink.take(self._take()):
                 return False

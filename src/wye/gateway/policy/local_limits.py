@@ -15,14 +15,14 @@ from wye.kernel.bucket import Bucket
 class Account:
     """What one principal has in use."""
 
-    __slots__ = ("_concurrent", "_limits", "_requests", "_requests_told", "_tokens_told", "running", "tokens")
+    __slots__ = ("_concurrent", "_limits", "_requests", "_told", "running", "tokens")
 
     def __init__(self, limits: Limits, now_s: float) -> None:
         self._limits = limits
         requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
         self._requests = Bucket(requests, MINUTE_S, now_s) if requests is not None else None
         self._concurrent = limits.concurrent if limits.concurrent is not None else sys.maxsize
-        self._requests_told, self._tokens_told = told_of("requests", requests), told_of("tokens", tokens)
+        self._told = told_of("requests", requests) + told_of("tokens", tokens)
         self.tokens = Bucket(tokens, MINUTE_S, now_s) if tokens is not None else None
         self.running = 0
 
@@ -31,21 +31,21 @@ class Account:
         now_s = clock.monotonic_s()
         if self.running >= self._concurrent:
             raise refusal("calls", self._concurrent, 0.0)
-        lines = b""
+        left: tuple[int, ...] = ()
         if self._requests is not None:
             requests_left = self._requests.take(1, now_s)
             if requests_left < 0:
                 raise refusal("requests", self._limits.requests_per_minute or 0, self._requests.wait_s(1))
-            lines = self._requests_told % requests_left
+            left = (requests_left,)
         if self.tokens is not None:
             tokens_left = self.tokens.take(tokens, now_s)
             if tokens_left < 0:
                 if self._requests is not None:
                     self._requests.correct(-1, now_s)
                 raise refusal("tokens", self._limits.tokens_per_minute or 0, self.tokens.wait_s(tokens))
-            lines += self._tokens_told % tokens_left
+            left += (tokens_left,)
         self.running += 1
-        return LocalReservation(self, tokens, lines)
+        return LocalReservation(self, tokens, self._told % left)
 
     def is_idle(self, now_s: float) -> bool:
         if self.running:
