@@ -31,7 +31,7 @@ from wye.gateway.exchange import Exchange, Stream, Whole
 from wye.gateway.pipeline import Pipeline
 from wye.gateway.straight import Underway
 from wye.kernel import clock
-from wye.kernel.errors import NotFound, Overloaded, WyeError
+from wye.kernel.errors import Forbidden, NotFound, Overloaded, Unauthenticated, WyeError
 from wye.kernel.json import encode
 from wye.ports.transport import HeaderMap, Sent
 
@@ -86,7 +86,10 @@ class App:
 
     def _exchange_at_once(self, caller: Caller, found: Asked) -> Exchange | None:
         """Where the caller is known and has said all; None where somebody must be waited for."""
-        principal = self.pipeline.auth.known(caller.headers)
+        try:
+            principal = self.pipeline.auth.known(caller.headers)
+        except (Unauthenticated, Forbidden):
+            return None
         body = body_at_once(caller, self._body_limit) if principal is not None else None
         if principal is None or body is None:
             return None

@@ -68,8 +68,9 @@ class Auth:
             await self._issued.meet(secret)
 
     def known(self, headers: HeaderMap) -> str | None:
-        """The owner of one of the configuration's keys; None where `identify` must be asked."""
-        return self._bearers.get(headers.get(b"authorization", b""))
+        """The same as `identify` where nobody must be waited for; None where somebody must."""
+        name = self._bearers.get(headers.get(b"authorization", b""))
+        return self.principal(headers) if name is None and self._issued is None else name
 
     async def identify(self, headers: HeaderMap) -> str:
         """The name of the key's owner. Raises Unauthenticated, Forbidden, StoreAway."""
