@@ -33,6 +33,7 @@ ANSWERS: dict[str, Callable[[bytes], FakeAnswer]] = {
     "whole": lambda body: said(body, lambda b: [b]),
     "its head first": lambda body: said(body, lambda b: [0.05, b]),
     "its body in pieces": lambda body: said(body, lambda b: [0.02, b[:20], 0.02, b[20:40], 0.02, b[40:]]),
+    "slowly and long": lambda body: said(body + b" " * 300_000, lambda b: [b[:200_000], 0.05, b[200_000:]]),
     "in chunks": lambda body: FakeAnswer([body[:9], body[9:]], headers=JSON),
     "in chunks, one by one": lambda body: FakeAnswer([body[:9], 0.03, body[9:], 0.03], headers=JSON),
     "compressed": lambda body: said(gzip.compress(body), lambda b: [b], headers={"content-encoding": "gzip"}),
@@ -126,7 +127,7 @@ def test_a_caller_sees_no_difference(
     assert deployment.health.running == 0
 
 
-@pytest.mark.parametrize("case", ["whole", "its head first", "in chunks", "with its limits"])
+@pytest.mark.parametrize("case", ["whole", "its head first", "its body in pieces", "in chunks, one by one"])
 def test_a_whole_answer_takes_no_task(case: str, start: Start, upstream: FakeUpstream, straight: list[str]) -> None:
     server = start(("openai", upstream), clocks=PATIENT)
     upstream.script = lambda _: ANSWERS[case](json.dumps(wire.OPENAI_BODY).encode())
@@ -210,7 +211,10 @@ def test_a_server_that_stops_says_so(start: Start, upstream: FakeUpstream, strai
     assert b"The server is being stopped" in heard
 
 
-@pytest.mark.parametrize("where", ["ask", "answer"])
+@pytest.mark.parametrize(
+    "where",
+    ["wye.gateway.deployment.Route.plan", "wye.gateway.relay.passthrough.demand_utf8", "wye.api.app._whole"],
+)
 def test_a_mistake_of_our_own_is_a_500(
     where: str,
     start: Start,
@@ -225,6 +229,7 @@ def test_a_mistake_of_our_own_is_a_500(
     def wrong(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Straight, where, wrong)
+    monkeypatch.setattr(where, wrong)
     assert call(server)[0] == 500
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+    assert server.app.pipeline.settlement.running == 0

@@ -224,14 +224,15 @@ class Passing:
     What is no plain answer goes on in a task, and so does what ends before its answer has come.
     """
 
-    __slots__ = ("_app", "_asked", "_caller", "_over", "_underway", "_waited")
+    __slots__ = ("_app", "_asked", "_caller", "_over", "_underway", "_until_s")
 
     def __init__(self, app: App, caller: DirectCaller, asked: Asked, underway: Underway, sent: Sent) -> None:
         self._app = app
         self._caller = caller
         self._asked = asked
         self._underway = underway
-        self._waited = False
+        self._until_s = 0.0
+        """When the body must have come; 0 until the head has."""
         self._over = False
         sent.tell(self._heard)
 
@@ -243,9 +244,10 @@ class Passing:
                 self._over = True
                 self._caller.answer_at_once(200, *_whole(exchange, said.body))
                 self._caller.over(None)
-            elif not self._waited and sent.wait(self._underway.body_s):  # it often comes a moment after the head
-                self._waited = True
-                sent.tell(self._heard)
+            elif sent.more:
+                now_s = clock.monotonic_s()
+                self._until_s = self._until_s or now_s + self._underway.body_s
+                sent.tell(self._heard, self._until_s - now_s)
             else:
                 self._go_on()
         except Exception as error:  # the last edge: nobody above would tell

@@ -5,6 +5,8 @@ Most calls take no more. Whatever turns out to be otherwise goes on in a task, f
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from wye.gateway.deployment import Deployment, Route
@@ -18,9 +20,10 @@ from wye.gateway.relay.peek import model_of, peek, stream_of
 from wye.gateway.routing.router import Router
 from wye.gateway.settle import Settlement
 from wye.kernel import clock
-from wye.kernel.errors import BadAnswer, BadRequest, Forbidden, LimitExceeded, NoDeployment, NotFound
 from wye.ports.citing import Citing
 from wye.ports.transport import Sent
+
+log = logging.getLogger("wye")
 
 ORCHESTRATION = frozenset({"orchestration_mode", "task_type"})
 CACHE = frozenset({"cache", "extra_body"})
@@ -34,7 +37,7 @@ class Underway(msgspec.Struct, frozen=True):
     exchange: Exchange
     route: Route
     plan: list[Deployment] | None
-    """None where nobody can be asked."""
+    """None where nobody could be asked."""
 
     @property
     def body_s(self) -> float:
@@ -73,21 +76,22 @@ class Straight:
                 return None
             if not self._settlement.begin_at_once(exchange):
                 return None
-        except (BadRequest, Forbidden, NotFound, LimitExceeded):
+        except Exception:  # whatever is wrong is found again, and told, on the long way
             return None
         exchange.stream = False
         exchange.strict = exchange.strict or route.strict
         now_s = clock.monotonic_s()
+        plan: list[Deployment] | None = None
         try:
             plan = route.plan(now_s, len(exchange.body) // 4)
-        except NoDeployment:
-            return Underway(exchange, route, None)
-        deployment = plan[0]
-        if len(plan) == len(route.deployments) and passes(exchange, deployment):
-            sent = deployment.provider.call_at_once(call_of(exchange, deployment)[0])
-            if sent is not None:
-                begin(exchange, deployment, now_s)
-                exchange.sent = sent
+            deployment = plan[0]
+            if len(plan) == len(route.deployments) and passes(exchange, deployment):
+                sent = deployment.provider.call_at_once(call_of(exchange, deployment)[0])
+                if sent is not None:
+                    begin(exchange, deployment, now_s)
+                    exchange.sent = sent
+        except Exception:  # the same: it is settled there
+            log.debug("%s goes the long way", exchange.request_id, exc_info=True)
         return Underway(exchange, route, plan)
 
     def answer(self, exchange: Exchange, sent: Sent) -> Whole | None:
@@ -99,7 +103,7 @@ class Straight:
             return None
         try:
             said = whole(exchange, sent.headers, body)
-        except BadAnswer:
+        except Exception:  # the same
             return None
         if not sent.headers.keys().isdisjoint(BESIDE_ANSWERS):
             heard(exchange, deployment, sent.headers)

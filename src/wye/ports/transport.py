@@ -108,12 +108,14 @@ class Sent(Protocol):
     @property
     def headers(self) -> HeaderMap: ...
 
-    def tell(self, told: Callable[[Sent], object]) -> None:
-        """Call `told`, once, when the head or more of the body has come, the end, or an error."""
+    def tell(self, told: Callable[[Sent], object], timeout_s: float | None = None) -> None:
+        """Call `told`, once, when the head or more of the body has come, the end, or an error: that of the clock
+        `gap_s` after `timeout_s`. None leaves the clock of the head."""
         ...
 
-    def wait(self, timeout_s: float) -> bool:
-        """The head has come: more must come within `timeout_s`, or an error does. False where no more will come."""
+    @property
+    def more(self) -> bool:
+        """Whether the head has come, and more will; False also where so much has come that somebody should read it."""
         ...
 
     def body_at_once(self, limit: int) -> bytes | None:

@@ -11,6 +11,9 @@ from wye.kernel.clock import monotonic_s
 from wye.kernel.errors import BadAnswer, ClockExpired, StreamCut, UpstreamError
 from wye.ports.transport import HeaderMap, Reply, Sent, Sink
 
+_UNREAD_BYTES = 65_536
+"""A body that comes in more is read as it comes: the socket is not read on where nobody takes what came."""
+
 
 class Carrier(Protocol):
     """What an answer needs of the connection that carries it."""
@@ -84,15 +87,17 @@ class HttpReply(Wakeup):
 
     # What one asks who does not wait in a task; see the port.
 
-    def tell(self, told: Callable[[Sent], object]) -> None:
+    def tell(self, told: Callable[[Sent], object], timeout_s: float | None = None) -> None:
         self._resume = told
         self._context = None
+        if timeout_s is not None:
+            self.carrier.wait(timeout_s, "gap_s")
 
-    def wait(self, timeout_s: float) -> bool:
-        if self.complete or self.error is not None or not self.status:
+    @property
+    def more(self) -> bool:
+        if not self.status or self.complete or self.error is not None:
             return False
-        self.carrier.wait(timeout_s, "gap_s")
-        return True
+        return sum(map(len, self.unread)) < _UNREAD_BYTES
 
     def body_at_once(self, limit: int) -> bytes | None:
         if not self.complete or b"content-encoding" in self.headers:
