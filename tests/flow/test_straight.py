@@ -38,6 +38,7 @@ ANSWERS: dict[str, Callable[[bytes], FakeAnswer]] = {
     "in chunks, one by one": lambda body: FakeAnswer([body[:9], 0.03, body[9:], 0.03], headers=JSON),
     "compressed": lambda body: said(gzip.compress(body), lambda b: [b], headers={"content-encoding": "gzip"}),
     "with its limits": lambda body: said(body, lambda b: [b], headers={"x-ratelimit-remaining-requests": "7"}),
+    "a refusal in the words of an answer": lambda body: said(body, lambda b: [b], status=400),
     "a refusal": lambda _: json_body({"error": {"message": "no", "type": "invalid_request_error"}}, 400),
     "a refusal of the key": lambda _: json_body({"error": {"message": "no key"}}, 401),
     "an error": lambda _: json_body({"error": {"message": "down"}}, 503),
@@ -74,17 +75,20 @@ def straight(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def send(server: WyeServer, body: Any = None, path: str = "/v1/chat/completions") -> socket.socket:
+def send(server: WyeServer, body: Any = None, path: str = "/v1/chat/completions", lines: str = "") -> socket.socket:
     """A request in one piece, as it comes on a connection that is kept."""
     data = json.dumps(body or wire.ask()).encode()
     caller = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-    head = f"POST {path} HTTP/1.1\r\nhost: wye\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+    lines += f"content-type: application/json\r\ncontent-length: {len(data)}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: wye\r\n{lines}\r\n"
     caller.sendall(head.encode() + data)
     return caller
 
 
-def call(server: WyeServer, body: Any = None, path: str = "/v1/chat/completions") -> tuple[int, dict[str, str], bytes]:
-    with send(server, body, path) as caller, HTTPResponse(caller) as response:
+def call(
+    server: WyeServer, body: Any = None, path: str = "/v1/chat/completions", lines: str = ""
+) -> tuple[int, dict[str, str], bytes]:
+    with send(server, body, path, lines) as caller, HTTPResponse(caller) as response:
         response.begin()
         return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
 
@@ -155,7 +159,7 @@ def test_what_takes_more_is_not_begun(
 def test_a_fallback_answers_for_one_that_was_asked_at_once(
     start: Start, upstream: FakeUpstream, second: FakeUpstream, straight: list[str]
 ) -> None:
-    route = {"strategy": "priority", "retries": 0}
+    route = {"strategy": "priority", "retries": 0, "allowed_fails": 1, "cooldown_s": 600}
     server = start(("openai", upstream), ("openai", second), clocks=PATIENT, route=route)
     upstream.script = second.script = lambda _: json_body(wire.OPENAI_BODY)
     call(server)
@@ -163,6 +167,19 @@ def test_a_fallback_answers_for_one_that_was_asked_at_once(
     status, headers, _ = call(server)
     assert (status, headers["x-wye-attempts"], headers["x-wye-deployment"]) == (200, "2", "openai1/up-openai")
     assert straight == ["sent"]
+    # Who is left out of the plan is to be told of.
+    assert call(server)[0] == 200
+    assert straight == ["sent"]
+    assert len(server.app.pipeline.settlement.traces) == 2
+
+
+def test_whoever_asks_how_it_came_about_is_told(start: Start, upstream: FakeUpstream, straight: list[str]) -> None:
+    server = start(("openai", upstream), clocks=PATIENT)
+    upstream.script = lambda _: json_body(wire.OPENAI_BODY)
+    for _ in range(2):
+        _, headers, _ = call(server, lines="x-wye-trace: 1\r\n")
+        assert "openai0/up-openai began to answer after" in headers["x-wye-trace"]
+    assert straight == []
 
 
 def test_a_limit_is_kept(start: Start, upstream: FakeUpstream, straight: list[str]) -> None:
