@@ -146,10 +146,10 @@ def id_headers(request_id: str, dialect: Dialect) -> Headers:
 def id_lines(request_id: str, dialect: Dialect) -> list[bytes]:
     """The same as header lines, in pieces to be joined."""
     value = request_id.encode()
-    lines = [b"x-request-id: ", value, b"\r\n"]
-    if dialect.request_id_header is not None:
-        lines += (dialect.request_id_header, b": ", value, b"\r\n")
-    return lines
+    own = dialect.request_id_header
+    if own is None:
+        return [b"x-request-id: ", value, b"\r\n"]
+    return [b"x-request-id: ", value, b"\r\n", own, b": ", value, b"\r\n"]
 
 
 def header_lines(headers: Headers) -> bytes:

@@ -80,7 +80,7 @@ class Straight:
             return None
         exchange.stream = False
         exchange.strict = exchange.strict or route.strict
-        now_s = clock.monotonic_s()
+        now_s = exchange.started_s  # it came this very moment
         plan: list[Deployment] | None = None
         try:
             plan = route.plan(now_s, len(exchange.body) // 4)

@@ -229,9 +229,8 @@ class Call:
     def read_at_once(self, limit: int) -> bytes | None:
         if not self.whole or self.left or self.unread_bytes > limit:
             return None
-        body = self._body
-        data = body[0] if len(body) == 1 else b"".join(body)
-        body.clear()
+        data = b"".join(self._body)  # of one piece it is that piece
+        self._body.clear()
         self.unread_bytes = 0
         return data
 

@@ -222,9 +222,10 @@ class Connection(Timed):
             self._within(BODY_S)
             return True
         self._bare_bytes = 0
-        self._call = Call(self, head.method, head.target, "1.1", headers, True, body)
+        self._call = call = Call(self, head.method, head.target, "1.1", headers, True, body)
         self._deadline = inf
-        self._start()
+        self._state.total_requests += 1
+        call.start(self._application, self._direct, self._state.tasks, self._loop)
         return True
 
     def _take_in_parts(self, data: bytes) -> None:

@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
             elif in_head and reply.status:
                 reply.wake()
             return
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = b"".join(pieces)  # of one piece it is that piece
         pieces.clear()
         if reply.complete:
             reply.unread.append(body)

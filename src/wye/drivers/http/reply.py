@@ -102,8 +102,7 @@ class HttpReply(Wakeup):
     def body_at_once(self, limit: int) -> bytes | None:
         if not self.complete or b"content-encoding" in self.headers:
             return None
-        unread = self.unread
-        body = unread[0] if len(unread) == 1 else b"".join(unread)
+        body = b"".join(self.unread)  # of one piece it is that piece
         return body if len(body) <= limit else None
 
     async def read(self, timeout_s: float, clock: str = "gap_s") -> bytes:
